@@ -1,0 +1,1 @@
+"""Which pictures of a folder are worth training on, and why: a decision a row, nothing deleted."""

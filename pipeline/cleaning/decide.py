@@ -1,0 +1,182 @@
+"""Clean a folder: find its files, measure them, decide. Nothing in the folder is changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.cleaning import collages
+from pipeline.cleaning.duplicates import Pairs, Rules, components, find_pairs
+from pipeline.cleaning.measure import unpack_greys
+from pipeline.cleaning.overrides import Override
+from pipeline.cleaning.verdicts import counts, decide
+from pipeline.cleaning.work import File, measurements, read_files
+from pipeline.errors import PipelineError
+from pipeline.params import DedupeParams
+from pipeline.workspace import atomic_write
+
+CSV_COLUMNS = ["path", "keep", "reason", "cluster", "nearest", "distance"]
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """The decisions, what they rest on (a row per content), and overrides that named no file."""
+
+    table: pd.DataFrame
+    measured: pd.DataFrame
+    idle: list[Override]
+    params: DedupeParams
+    collages: collages.Judged
+
+
+def clean_folder(
+    folder: Path,
+    params: DedupeParams,
+    *,
+    cache: Path | None = None,
+    overrides: list[Override] | None = None,
+    skip: tuple[str, ...] = (),
+    links: bool = False,
+) -> pd.DataFrame:
+    """One decision per file below ``folder``, sorted by path; columns as in decisions.parquet.
+
+    Hidden files and folders (a leading dot) are passed over. Links are listed as not followed,
+    unless ``links``. Names that are no UTF-8 text are shown with their odd bytes as \\xNN.
+
+    Args:
+        cache: where measurements are remembered; None: nowhere.
+        skip: paths, relative to the folder, that are no pictures and get no row.
+
+    Raises:
+        PipelineError: the folder is missing, unreadable or empty.
+    """
+    return clean(folder, params, cache=cache, overrides=overrides, skip=skip, links=links).table
+
+
+def clean(
+    folder: Path,
+    params: DedupeParams,
+    *,
+    cache: Path | None = None,
+    overrides: list[Override] | None = None,
+    skip: tuple[str, ...] = (),
+    links: bool = False,
+) -> Cleaned:
+    """As ``clean_folder``, with the measurements the review page needs."""
+    found = list(find_files(folder, skip=skip, links=links))
+    if not found:
+        raise PipelineError(f"{folder}: no files in it, nothing to clean")
+    regular = [(name, path) for name, path, fault in found if fault is None]
+    files = read_files(regular, workers=params.workers)
+    files += [File(name, path, None, 0, fault) for name, path, fault in found if fault]
+    measured = measurements(
+        files, max_pixels=params.max_pixels, workers=params.workers, cache=cache
+    )
+    pairs = _pairs(measured, params)
+    judged = _judge_collages(measured, pairs, files, params, cache)
+    table, idle = decide(files, measured, judged.scores, pairs, overrides or [], params)
+    return Cleaned(table, measured, idle, params, judged)
+
+
+def _pairs(measured: pd.DataFrame, params: DedupeParams) -> Pairs:
+    """Which contents show the same photo, as row numbers of ``measured``."""
+    whole = np.flatnonzero(measured["fault"].isna())
+    rules = Rules(params.near_distance, params.loose_distance, params.correlation, params.mirrored)
+    pairs = find_pairs(unpack_greys(measured["greys"].iloc[whole]), rules)
+    return dataclasses.replace(pairs, i=whole[pairs.i], j=whole[pairs.j])
+
+
+def _judge_collages(
+    measured: pd.DataFrame,
+    pairs: Pairs,
+    files: list[File],
+    params: DedupeParams,
+    cache: Path | None,
+) -> collages.Judged:
+    place = {file.sha256: str(file.path) for file in files if file.sha256 is not None}
+    return collages.judge(
+        collages.evidence_matrix(list(measured["features"])),
+        components(len(measured), pairs),
+        list(measured.index),
+        [place[sha] for sha in measured.index],
+        threshold=params.collage_threshold,
+        max_pixels=params.max_pixels,
+        workers=params.workers,
+        cache=None if cache is None else cache / "cleaning",
+    )
+
+
+def find_files(
+    folder: Path, *, skip: tuple[str, ...], links: bool
+) -> Iterator[tuple[str, Path, str | None]]:
+    """(name, path, fault) of each file below ``folder``; ``fault`` for what is not to be opened.
+
+    Raises:
+        PipelineError: the folder cannot be listed.
+    """
+    if not folder.is_dir():
+        raise PipelineError(f"{folder}: no such folder")
+
+    def refuse(error: OSError) -> None:
+        raise PipelineError(f"{error.filename}: cannot be listed ({error.strerror})")
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        # os.walk does not enter linked folders, but it lists them among the folders.
+        linked = [name for name in folders if Path(place, name).is_symlink()]
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted([*names, *linked]):
+            path = Path(place, name)
+            shown = _printable(path.relative_to(folder).as_posix())
+            if not name.startswith(".") and shown not in skip:
+                yield shown, path, _refusal(path, links)
+
+
+def _refusal(path: Path, links: bool) -> str | None:
+    try:
+        mode = (path.stat() if links else path.lstat()).st_mode
+    except OSError as error:
+        return f"cannot be read: {(error.strerror or 'unknown').lower()}"
+    if stat.S_ISLNK(mode):
+        return "a symbolic link: not followed"
+    return None if stat.S_ISREG(mode) else "not a regular file"
+
+
+def _printable(name: str) -> str:
+    """A name as valid text: no table format can hold the lone surrogates of an undecodable one."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def write_decisions_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write path, keep, reason, cluster, nearest, distance; complete or not at all.
+
+    Raises:
+        PipelineError: the file cannot be written.
+    """
+    try:
+        with atomic_write(path, "w") as file:
+            table[CSV_COLUMNS].to_csv(file, index=False, lineterminator="\n")
+    except OSError as error:
+        raise PipelineError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def decide_folder(
+    folder: Path, output: Path, params: DedupeParams, *, cache: Path | None = None
+) -> dict[str, int]:
+    """Judge any folder and write the decisions to a CSV file; the counts, which add up.
+
+    Raises:
+        PipelineError: the folder cannot be read or the file not written.
+    """
+    # Written into the folder it judges, the table must not be judged the next time.
+    inside = output.resolve().is_relative_to(folder.resolve())
+    skip = (output.resolve().relative_to(folder.resolve()).as_posix(),) if inside else ()
+    table = clean_folder(folder, params, cache=cache, skip=skip)
+    write_decisions_csv(table, output)
+    return counts(table)

@@ -1,0 +1,121 @@
+"""``pipeline import``, ``preset``, ``params``: what params.yaml says, and changes to it shown."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from pipeline import params as schema
+from pipeline.commands.common import Group, assign, example, set_option, show_metrics
+from pipeline.errors import ParamsError
+from pipeline.workspace import Workspace
+
+
+@click.command(
+    "import",
+    epilog=example("pipeline import ~/data/dogs.tar", "pipeline import ~/data/dogs && dvc repro"),
+)
+@click.argument("path", type=click.Path(path_type=Path))
+@set_option
+def import_(path: Path, assignments: tuple[str, ...]) -> None:
+    """Take a data set you have in place of scraping.
+
+    PATH is a folder with one folder of pictures a class, or a tar or zip of one. params.yaml
+    remembers it (scrape.import_path).
+    """
+    workspace = Workspace.find()
+    if not path.exists():
+        raise ParamsError(f"{path}: is not there; expected a folder, tar or zip of class folders")
+
+    import stages.scrape
+    from pipeline import presets
+
+    found = path.resolve()
+    inside = found.is_relative_to(workspace.here)
+    text = found.relative_to(workspace.here).as_posix() if inside else str(found)
+    # The import first: a file that cannot be imported must not stay in params.yaml.
+    overrides = [*assignments, assign("scrape.import_path", str(found))]
+    show_metrics("import", stages.scrape.run(schema.load(workspace.params, overrides), workspace))
+    show_diff(presets.set_params(workspace, {"scrape.import_path": text}))
+    click.echo("`dvc repro` records this and goes on from there.", err=True)
+
+
+@click.group(
+    cls=Group,
+    invoke_without_command=True,
+    epilog=example("pipeline preset", "pipeline preset show demo", "pipeline preset apply demo"),
+)
+@click.pass_context
+def preset(ctx: click.Context) -> None:
+    """List the ready params files, show or apply one."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_presets)
+
+
+@preset.command("list", epilog=example("pipeline preset list"))
+def list_presets() -> None:
+    """Name every preset, with what it asks for; * is what params.yaml says now."""
+    from pipeline import presets
+
+    workspace = Workspace.find()
+    names = presets.names(workspace)
+    current = schema.load(workspace.params)
+    for name in names:
+        params = schema.load(presets.find(workspace, name))
+        mark = "*" if params == current else " "
+        click.echo(f"{mark} {name:<{max(map(len, names))}}  {presets.summary(params)}")
+
+
+@preset.command("show", epilog=example("pipeline preset show demo"))
+@click.argument("name")
+def show_preset(name: str) -> None:
+    """Print a preset."""
+    from pipeline import presets
+
+    click.echo(presets.find(Workspace.find(), name).read_text(encoding="utf-8"), nl=False)
+
+
+@preset.command("apply", epilog=example("pipeline preset apply demo && dvc repro"))
+@click.argument("name")
+def apply_preset(name: str) -> None:
+    """Write a preset over params.yaml and show what that changed."""
+    from pipeline import presets
+
+    diff = presets.apply(Workspace.find(), name)
+    if diff:
+        show_diff(diff)
+        click.echo(f"params.yaml is now preset {name}; `dvc repro` runs it.", err=True)
+    else:
+        click.echo(f"params.yaml is preset {name} already.", err=True)
+
+
+@click.command("params", epilog=example("pipeline params", "pipeline params train.net"))
+@click.argument("prefix", default="", metavar="[PREFIX]")
+@set_option
+def list_params(prefix: str, assignments: tuple[str, ...]) -> None:
+    """List every knob: value now, what is allowed, what it does. Changed from default: *."""
+    from pipeline import presets
+
+    params = schema.load(Workspace.find().params, assignments)
+    knobs = list(presets.every_knob(params))
+    start = f"{prefix}." if prefix else ""
+    shown = [k for k in knobs if k.key == prefix or k.key.startswith(start)]
+    if not shown:
+        raise ParamsError(f"no knob starts with {prefix!r}; `pipeline params` lists all")
+    width = max(len(k.key) for k in shown)
+    for k in shown:
+        mark = " " if k.value == k.default else "*"
+        value = "null" if k.value is None else str(k.value)
+        key = click.style(f"{k.key:<{width}}", bold=True)
+        default = "" if k.value == k.default else f"; default {k.default}"
+        click.echo(f"{mark} {key}  {value}")
+        click.echo(f"  {'':<{width}}  {k.help} ({k.allowed}{default})")
+
+
+def show_diff(diff: str) -> None:
+    """Print a unified diff, coloured on a terminal."""
+    colours = {"+": "green", "-": "red", "@": "cyan"}
+    for line in diff.splitlines():
+        click.echo(click.style(line, fg=colours.get(line[:1])), file=sys.stdout)

@@ -1,0 +1,1 @@
+"""Pictures as arrays to train on, and data sets that come from elsewhere."""

@@ -1,0 +1,106 @@
+"""The one contract through which every net is reached: noisy picture in, clean estimate out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.diffusion.schedules import Schedule
+
+Denoise = Callable[[Tensor, Tensor], Tensor]
+"""(x_sigma, sigma) -> denoised: what a sampler needs to know of a model.
+
+``x_sigma`` is (B, C, H, W), ``sigma`` is (B,), the result estimates E[x0 | x_sigma]."""
+
+NO_LABEL = -1
+
+
+class Denoiser(nn.Module):
+    """A net, the schedule it is trained on, and what its output means.
+
+    The net is called as ``net(x_t, t, labels)`` with the variance-preserving x_t (unit variance),
+    the schedule's own timestep t = 0 .. T-1 (float, scaled to 1000 levels) and labels where
+    ``NO_LABEL`` stands for the unconditional model. Only timesteps that exist in training are ever
+    asked of it: a level between two of them is taken as the nearest.
+
+    Args:
+        net: the network; its output has the shape of its input.
+        schedule: the noise levels it is trained on.
+        objective: ``x0`` (the output is the clean picture) or ``eps`` (the noise).
+    """
+
+    def __init__(self, net: nn.Module, schedule: Schedule, objective: str) -> None:
+        super().__init__()
+        if objective not in ("x0", "eps"):
+            raise ValueError(f"objective: got {objective!r}, expected x0 or eps")
+        self.net = net
+        self.schedule = schedule
+        self.objective = objective
+        self.autocast: Callable[[], torch.autocast] | None = None
+
+    def forward(self, x_sigma: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
+        """The clean estimate.
+
+        Args:
+            x_sigma: (B, C, H, W) = x0 + sigma * eps.
+            sigma: (B,) noise levels, each > 0.
+            labels: (B,) int64 classes, or ``NO_LABEL``.
+        """
+        output = self.output(x_sigma, self.schedule.index(sigma), sigma, labels)
+        return self.denoised(output, x_sigma, sigma)
+
+    def output(self, x_sigma: Tensor, index: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
+        """The net's own output, in float32 whatever it computes in."""
+        s = _expand(sigma, x_sigma)
+        x_t = x_sigma / (1 + s**2).sqrt()
+        t = index.to(x_t.dtype) * (1000 / self.schedule.timesteps)
+        if self.autocast is None:
+            return self.net(x_t, t, labels).float()
+        with self.autocast():
+            return self.net(x_t, t, labels).float()
+
+    def denoised(self, output: Tensor, x_sigma: Tensor, sigma: Tensor) -> Tensor:
+        """The clean estimate in terms of the net's output."""
+        if self.objective == "x0":
+            return output
+        return x_sigma - _expand(sigma, x_sigma) * output
+
+    def target(self, x0: Tensor, eps: Tensor) -> Tensor:
+        """What the net's output should have been."""
+        return x0 if self.objective == "x0" else eps
+
+
+def guided(denoiser: Denoiser, labels: Tensor, scale: float, clip: bool = True) -> Denoise:
+    """Classifier-free guidance: unconditional + scale * (conditional - unconditional).
+
+    Ho & Salimans 2022, eq. 6, stated for the clean estimate (all objectives are linear in it);
+    their w is ``scale - 1``. Images labelled ``NO_LABEL`` and ``scale`` 1 cost one evaluation a
+    level, others two.
+
+    Args:
+        labels: (B,) int64.
+        scale: 1 is the plain conditional model, 0 the unconditional one.
+        clip: keep the estimate within [-1, 1], where pictures live. It is the estimate that is
+            clipped, never x_sigma, which must keep its Gaussian tails.
+    """
+    plain = scale == 1 or bool((labels == NO_LABEL).all())
+
+    def denoise(x_sigma: Tensor, sigma: Tensor) -> Tensor:
+        if plain:
+            estimate = denoiser(x_sigma, sigma, labels)
+        else:
+            both = torch.cat([labels, torch.full_like(labels, NO_LABEL)])
+            conditional, free = denoiser(
+                torch.cat([x_sigma, x_sigma]), torch.cat([sigma, sigma]), both
+            ).chunk(2)
+            estimate = free + scale * (conditional - free)
+        return estimate.clamp(-1, 1) if clip else estimate
+
+    return denoise
+
+
+def _expand(value: Tensor, like: Tensor) -> Tensor:
+    """(B,) as (B, 1, 1, 1) in the dtype of ``like``."""
+    return value.to(like.dtype).view(-1, *[1] * (like.dim() - 1))

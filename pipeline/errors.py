@@ -1,0 +1,59 @@
+"""The one kind of error a user sees: a line that says what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import io
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+
+class PipelineError(Exception):
+    """Something the user can mend. Its text is printed as one line; no traceback follows."""
+
+    exit_code = 1
+
+
+class ParamsError(PipelineError):
+    """A parameter, option or file that was given is not acceptable. Nothing was touched."""
+
+    exit_code = 2
+
+
+class Interrupted(PipelineError):
+    """A signal stopped the work after its state was saved.
+
+    The exit code is the shell's convention (130 for SIGINT, 143 for SIGTERM): with a non-zero exit
+    DVC does not record a half-made result as done.
+    """
+
+    def __init__(self, signum: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signum
+
+
+def run_cleanly(main: Callable[[], None]) -> None:
+    """Run ``main`` and leave the process with one line and the right exit code on failure."""
+    # In a log file too, lines then come in the order in which they were said.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    # Without a handler SIGTERM would skip every `finally`: browsers would stay, runs stay RUNNING.
+    signal.signal(signal.SIGTERM, _raise_interrupted)
+    try:
+        main()
+    except PipelineError as error:
+        fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        fail("stopped by Ctrl-C", 130)
+
+
+def fail(message: str, exit_code: int) -> None:
+    """Print ``message`` as one line on standard error and exit."""
+    sys.stdout.flush()
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(exit_code)
+
+
+def _raise_interrupted(signum: int, _frame: FrameType | None) -> None:
+    raise Interrupted(signum, f"stopped by {signal.Signals(signum).name}")

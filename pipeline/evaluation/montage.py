@@ -1,0 +1,210 @@
+"""Contact sheets: grids of samples, the way from noise, and samples beside what they resemble.
+
+Small pictures are enlarged by whole factors without smoothing, so that every pixel shown is a pixel
+drawn. All sheets are uint8 H×W×3 on a dark ground; ``write_png`` puts them in a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from pipeline.workspace import atomic_write
+
+GROUND = (21, 24, 30)
+INK = (232, 234, 238)
+FAINT = (158, 164, 174)
+GAP = 4
+MARGIN = 12
+_WRAP = 12  # characters of a breed's name a line
+
+
+def sample_grid(
+    images: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    *,
+    columns: int | None = None,
+    scale: int = 2,
+) -> np.ndarray:
+    """A row of pictures per breed, its name at the left.
+
+    Args:
+        images: uint8 N×S×S×3.
+        labels: N; -1 is shown as "any breed".
+        classes: names of the labels.
+        columns: pictures a row at most; default the largest count of a breed.
+        scale: whole enlargement.
+
+    Returns:
+        uint8 H×W×3.
+    """
+    present = [int(label) for label in np.unique(labels)]
+    rows = [images[labels == label][:columns] for label in present]
+    names = [spoken(classes[label]) if label >= 0 else "any breed" for label in present]
+    tile = images.shape[1] * scale
+    size = text_size(tile)
+    lines = [_wrap(name) for name in names]
+    left = max(_text_width(line, size) for block in lines for line in block) + 2 * MARGIN
+    width = left + max(len(row) for row in rows) * (tile + GAP) - GAP + MARGIN
+    sheet = _Sheet(2 * MARGIN + len(rows) * (tile + GAP) - GAP, width)
+    for number, (row, block) in enumerate(zip(rows, lines, strict=True)):
+        top = MARGIN + number * (tile + GAP)
+        sheet.text_block(left - MARGIN, top + tile / 2, block, size)
+        for column, image in enumerate(row):
+            sheet.paste(image, left + column * (tile + GAP), top, scale)
+    return sheet.array()
+
+
+def denoising_strip(
+    noisy: np.ndarray, denoised: np.ndarray, sigmas: Sequence[float], *, scale: int = 2
+) -> np.ndarray:
+    """One sample on its way from noise: what the solver held, above what the net made of it.
+
+    Args:
+        noisy, denoised: uint8 F×S×S×3, in the order they were made.
+        sigmas: the F noise levels, written under the frames.
+    """
+    tile = noisy.shape[1] * scale
+    size = text_size(tile)
+    names = (["noisy"], ["denoised"])
+    left = max(_text_width(name[0], size) for name in names) + 2 * MARGIN
+    foot = size + MARGIN
+    width = left + len(noisy) * (tile + GAP) - GAP + MARGIN
+    sheet = _Sheet(2 * MARGIN + 2 * tile + GAP + foot, width)
+    for number, (frames, name) in enumerate(zip((noisy, denoised), names, strict=True)):
+        top = MARGIN + number * (tile + GAP)
+        sheet.text_block(left - MARGIN, top + tile / 2, name, size)
+        for column, image in enumerate(frames):
+            sheet.paste(image, left + column * (tile + GAP), top, scale)
+    for column, sigma in enumerate(sigmas):
+        centre = left + column * (tile + GAP) + tile / 2
+        below = MARGIN + 2 * tile + GAP + foot / 2
+        sheet.text(centre, below, f"σ {sigma:.3g}", _caption_size(tile), FAINT, "mm")
+    return sheet.array()
+
+
+def nearest_grid(
+    samples: np.ndarray,
+    by_hash: np.ndarray,
+    by_pixels: np.ndarray,
+    hash_notes: Sequence[str],
+    pixel_notes: Sequence[str],
+    *,
+    groups: int | None = None,
+    scale: int = 2,
+) -> np.ndarray:
+    """Each sample, its nearest training picture by hash, and that by pixels, with numbers under.
+
+    Args:
+        samples, by_hash, by_pixels: uint8 N×S×S×3, row i of each belonging together.
+        hash_notes, pixel_notes: N captions of the neighbours.
+        groups: triples side by side; default 2 for up to 8 samples, else 4.
+    """
+    count, side = samples.shape[:2]
+    groups = min(count, groups or (2 if count <= 8 else 4))
+    tile = side * scale
+    size = _caption_size(tile)
+    head, foot = size + MARGIN, size + 10
+    group = 3 * (tile + GAP) - GAP
+    between = 3 * MARGIN
+    lines = -(-count // groups)
+    width = 2 * MARGIN + groups * group + (groups - 1) * between
+    sheet = _Sheet(MARGIN + head + lines * (tile + foot) + MARGIN // 2, width)
+    titles = ("sample", "by hash", "by pixels")
+    for number in range(groups):
+        for place, title in enumerate(titles):
+            centre = MARGIN + number * (group + between) + place * (tile + GAP) + tile / 2
+            sheet.text(centre, MARGIN + head / 2 - 4, title, size, INK, "mm")
+    for number in range(count):
+        left = MARGIN + number % groups * (group + between)
+        top = MARGIN + head + number // groups * (tile + foot)
+        notes = ("", hash_notes[number], pixel_notes[number])
+        for place, pictures in enumerate((samples, by_hash, by_pixels)):
+            x = left + place * (tile + GAP)
+            sheet.paste(pictures[number], x, top, scale)
+            sheet.text(x + tile / 2, top + tile + foot / 2 - 2, notes[place], size, FAINT, "mm")
+    return sheet.array()
+
+
+def write_png(path: Path, image: np.ndarray) -> None:
+    """Write uint8 H×W×3 as PNG: the whole file or none."""
+    with atomic_write(path) as file:
+        Image.fromarray(image).save(file, "PNG", optimize=True)
+
+
+def enlarge(image: np.ndarray, scale: int) -> np.ndarray:
+    """Each pixel of H×W×3 as a ``scale``×``scale`` square."""
+    return image.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def spoken(name: str) -> str:
+    """A class name for people: ``siberian_husky`` is "siberian husky"."""
+    return name.replace("_", " ").strip() or name
+
+
+# --------------------------------------------------------------------------- drawing
+
+
+class _Sheet:
+    """A dark ground on which pictures and text are put."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.image = Image.new("RGB", (width, height), GROUND)
+        self.draw = ImageDraw.Draw(self.image)
+
+    def paste(self, image: np.ndarray, x: int, y: int, scale: int) -> None:
+        self.image.paste(Image.fromarray(enlarge(image, scale)), (x, y))
+
+    def text(
+        self, x: float, y: float, text: str, size: int, ink: tuple[int, int, int], anchor: str
+    ) -> None:
+        self.draw.text((x, y), text, fill=ink, font=_font(size), anchor=anchor)
+
+    def text_block(self, right: float, middle: float, lines: Sequence[str], size: int) -> None:
+        """Lines of text, right-aligned, around the height ``middle``."""
+        step = round(size * 1.25)
+        first = middle - step * (len(lines) - 1) / 2
+        for number, line in enumerate(lines):
+            self.text(right, first + number * step, line, size, INK, "rm")
+
+    def array(self) -> np.ndarray:
+        return np.asarray(self.image).copy()
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """DejaVu Sans, which matplotlib brings and which knows σ; without it Pillow's own."""
+    try:
+        import matplotlib
+
+        return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
+    except (ImportError, OSError):
+        return ImageFont.load_default(size)
+
+
+def text_size(tile: int) -> int:
+    return int(np.clip(tile // 7, 11, 20))
+
+
+def _caption_size(tile: int) -> int:
+    return int(np.clip(tile // 9, 9, 16))
+
+
+def _text_width(text: str, size: int) -> int:
+    return int(_font(size).getlength(text)) + 1
+
+
+def _wrap(name: str) -> list[str]:
+    """Words of ``name`` in lines of about _WRAP characters; a very long word is cut."""
+    lines = [""]
+    for word in name.split():
+        word = word if len(word) <= 24 else word[:23] + "…"
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > _WRAP:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return lines[:4]

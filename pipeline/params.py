@@ -1,0 +1,244 @@
+"""The one schema of params.yaml: types, bounds, choices, messages.
+
+Every knob of the project is a field here with its default, its meaning and what is allowed.
+``load`` reads a file against it, ``override`` applies ``key=value`` from a command line, and both
+name file, key, value and what is allowed when something does not fit. Nothing else parses params.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import ParamsError
+from pipeline.knobs import assign, check_section, knob, parse_assignment, read_document
+
+SCHEDULES = ("linear", "cosine")
+OBJECTIVES = ("x0", "eps")
+WEIGHTINGS = ("none", "min_snr")
+DRAWS = ("uniform", "importance")
+LOSSES = ("mse", "l1", "huber")
+SAMPLERS = ("ddpm", "ddim", "heun")
+
+
+@dataclass(frozen=True)
+class GalleryParams:
+    """The embedded image-search site (source ``gallery``)."""
+
+    seed: int = knob(0, "seed of the drawn pictures and of the planted faults", low=0)
+    planted: float = knob(
+        0.2, "share of results that are planted duplicates, collages and faults", low=0, high=0.9
+    )
+    url: str | None = knob(None, "address of a running gallery, in place of the embedded one")
+    images: str | None = knob(None, "serve this folder of pictures in place of drawn dogs")
+
+
+@dataclass(frozen=True)
+class ScrapeParams:
+    breeds: int | list[str] = knob(
+        6, "how many breeds from the top of breeds.yaml, or a list of names", low=1, high=10_000
+    )
+    sources: dict[str, int] = knob(
+        {"gallery": 80}, "images wanted per breed from each source", low=1, high=100_000
+    )
+    import_path: str | None = knob(
+        None, "a data set to take in place of scraping (folder of class folders, tar or zip)"
+    )
+    workers: int = knob(1, "browsers at once", low=1, high=64)
+    connections: int = knob(8, "downloads at once", low=1, high=256)
+    timeout: float = knob(30.0, "seconds for one download, all retries apart", low=1, high=600)
+    retries: int = knob(4, "attempts for a failure that can pass (429, 5xx, reset)", low=1, high=20)
+    max_bytes: int = knob(26_214_400, "largest picture file accepted", low=1024)
+    user_agent: str = knob(
+        "breed-diffusion/0.1", "product token sent with downloads; add a contact for real sites"
+    )
+    gallery: GalleryParams = field(default_factory=GalleryParams)
+
+
+@dataclass(frozen=True)
+class DedupeParams:
+    min_side: int = knob(64, "pictures with a shorter side are dropped (too_small)", low=1)
+    max_aspect: float = knob(4.0, "long side over short side above this is dropped", low=1)
+    max_pixels: int = knob(50_000_000, "larger pictures are refused from their header", low=4096)
+    near_distance: int = knob(
+        6, "pHash bits that may differ in a certain near-duplicate", low=0, high=20
+    )
+    loose_distance: int = knob(
+        10, "pHash bits that may differ if the pictures also correlate", low=0, high=20
+    )
+    correlation: float = knob(
+        0.85, "least correlation of 32x32 thumbnails for a loose near-duplicate", low=0, high=1
+    )
+    mirrored: bool = knob(True, "a mirrored copy is a duplicate too")
+    collage: bool = knob(True, "drop collages")
+    collage_threshold: float = knob(
+        0.5, "evidence of joins from which a picture is a collage", low=0, high=1
+    )
+    workers: int = knob(0, "processes that decode (0: one per core)", low=0, high=256)
+
+
+@dataclass(frozen=True)
+class ResizeParams:
+    size: int = knob(64, "side of the square pictures, in pixels", low=8, high=512)
+    held_out: float = knob(
+        0.1, "share kept from training, split by duplicate cluster", low=0, high=0.5
+    )
+    workers: int = knob(0, "processes that decode (0: one per core)", low=0, high=256)
+
+
+@dataclass(frozen=True)
+class NetParams:
+    """The UNet of ``pipeline/nets/unet.py``."""
+
+    width: int = knob(32, "channels at the finest level", low=8, high=1024)
+    patch: int = knob(4, "side of the patches that the stem folds into channels", low=1, high=16)
+    multipliers: list[int] = knob([1, 2], "width of each level, finest first", low=1, high=16)
+    blocks: int = knob(2, "residual blocks a level", low=1, high=8)
+    attention: list[int] = knob([8], "resolutions (in pixels) with self-attention", low=1)
+    dropout: float = knob(0.0, "dropout inside the residual blocks", low=0, high=0.9)
+
+
+@dataclass(frozen=True)
+class TrainParams:
+    net: NetParams = field(default_factory=NetParams)
+    objective: str = knob("x0", "what the net predicts", choices=OBJECTIVES)
+    weighting: str = knob("min_snr", "weight of the loss by noise level", choices=WEIGHTINGS)
+    timestep_draw: str = knob(
+        "importance",
+        "how often each noise level is drawn; the expected loss is the same",
+        choices=DRAWS,
+    )
+    loss: str = knob("mse", "distance between prediction and target", choices=LOSSES)
+    timesteps: int = knob(1000, "T of the forward process", low=10, high=100_000)
+    images: int = knob(48_000, "training budget: images seen", low=1)
+    batch_size: int = knob(16, "images a step", low=1, high=65_536)
+    lr: float = knob(2e-3, "peak learning rate of AdamW", low=1e-8, high=1)
+    warmup: float = knob(0.02, "share of the budget in which the rate rises", low=0, high=1)
+    decay: float = knob(
+        0.4, "share of the budget, at its end, in which it falls to 0", low=0, high=1
+    )
+    weight_decay: float = knob(0.0, "AdamW weight decay", low=0, high=1)
+    grad_clip: float = knob(1.0, "largest norm of the gradient", low=1e-6)
+    label_dropout: float = knob(0.1, "share of images whose breed is hidden", low=0, high=1)
+    flip: bool = knob(True, "mirror half of the images")
+    ema: float = knob(
+        0.97, "decay of the weight average per step, after its ramp-up", low=0, high=0.999999
+    )
+    checkpoint_every: int = knob(8_000, "images between checkpoints", low=1)
+    sample_every: int = knob(12_000, "images between sample grids (0: only at the end)", low=0)
+    log_every: int = knob(800, "images between log lines", low=1)
+    device: str = knob("auto", "where to train", choices=("auto", "cpu", "cuda", "mps"))
+    precision: str = knob(
+        "auto",
+        "arithmetic of the net (auto: bf16 on CUDA, else fp32)",
+        choices=("auto", "fp32", "bf16"),
+    )
+
+
+@dataclass(frozen=True)
+class EvaluateParams:
+    samples: int = knob(192, "samples for the distances, spread over the breeds", low=2)
+    grid: int = knob(8, "samples a breed in the picture", low=1, high=64)
+    sampler: str = knob("heun", "solver", choices=SAMPLERS)
+    steps: int = knob(18, "steps of the solver", low=1, high=100_000)
+    guidance: float = knob(2.0, "classifier-free guidance (1: none)", low=0, high=50)
+    batch_size: int = knob(64, "images sampled at once", low=1, high=65_536)
+    neighbours: int = knob(
+        16, "samples shown beside their nearest training images", low=1, high=256
+    )
+    seed: int = knob(0, "seed of the samples", low=0)
+    device: str = knob("auto", "where to sample", choices=("auto", "cpu", "cuda", "mps"))
+
+
+@dataclass(frozen=True)
+class TrackingParams:
+    enabled: bool = knob(True, "record the run in MLflow")
+    experiment: str = knob("dogs", "MLflow experiment")
+
+
+@dataclass(frozen=True)
+class Params:
+    """params.yaml. ``seed`` and ``scheduler`` lie at the top: they are what experiments vary."""
+
+    seed: int = knob(0, "seed of training: weights, noise, order, flips", low=0, high=2**31 - 1)
+    scheduler: str = knob("linear", "noise schedule", choices=SCHEDULES)
+    scrape: ScrapeParams = field(default_factory=ScrapeParams)
+    dedupe: DedupeParams = field(default_factory=DedupeParams)
+    resize: ResizeParams = field(default_factory=ResizeParams)
+    train: TrainParams = field(default_factory=TrainParams)
+    evaluate: EvaluateParams = field(default_factory=EvaluateParams)
+    tracking: TrackingParams = field(default_factory=TrackingParams)
+
+    def __post_init__(self) -> None:
+        check_together(self)
+
+
+def check_together(params: Params) -> None:
+    """What no single field can say. Raises ``ParamsError`` without a file name."""
+    net, size = params.train.net, params.resize.size
+    coarsest = net.patch * 2 ** (len(net.multipliers) - 1)
+    if not net.multipliers:
+        raise ParamsError("train.net.multipliers: got an empty list, expected a width a level")
+    if size % coarsest:
+        raise ParamsError(
+            f"resize.size: got {size}, expected a multiple of {coarsest} "
+            f"(train.net.patch {net.patch} and {len(net.multipliers)} levels)"
+        )
+    reached = [size // (net.patch * 2**level) for level in range(len(net.multipliers))]
+    for resolution in net.attention:
+        if resolution not in reached:
+            raise ParamsError(
+                f"train.net.attention: got {resolution}, but the net works at "
+                f"{', '.join(map(str, reached))} pixels: choose among these or give []"
+            )
+    if params.train.warmup + params.train.decay > 1:
+        raise ParamsError(
+            f"train.warmup + train.decay: got {params.train.warmup} + {params.train.decay}, "
+            "expected at most 1 together"
+        )
+    if params.dedupe.loose_distance < params.dedupe.near_distance:
+        raise ParamsError(
+            f"dedupe.loose_distance: got {params.dedupe.loose_distance}, expected at least "
+            f"dedupe.near_distance ({params.dedupe.near_distance})"
+        )
+    if not params.scrape.sources and params.scrape.import_path is None:
+        raise ParamsError("scrape.sources: got none, expected at least one source, as gallery: 80")
+
+
+# --------------------------------------------------------------------------- reading
+
+
+def load(path: Path, overrides: Iterable[str] = ()) -> Params:
+    """Read ``path``, apply ``key=value`` overrides, check everything.
+
+    Raises:
+        ParamsError: naming file, key, value and what is allowed.
+    """
+    document = read_document(path)
+    origin: dict[str, str] = {}
+    for text in overrides:
+        key, value = parse_assignment(text)
+        assign(document, key, value)
+        origin[key] = "command line"
+    return from_document(document, path.name, origin)
+
+
+def from_document(
+    document: dict[str, Any], name: str = "params.yaml", origin: dict[str, str] | None = None
+) -> Params:
+    """A checked ``Params`` from a plain mapping. Missing keys take their defaults."""
+    try:
+        return check_section(Params, document, "", name, origin or {})
+    except ParamsError as error:
+        text = str(error)
+        if not text.startswith((name, "command line")):
+            raise ParamsError(f"{name}: {text}") from None
+        raise
+
+
+def to_dict(section: Any) -> dict[str, Any]:
+    """A section as plain nested values, ready for JSON."""
+    return dataclasses.asdict(section)

@@ -1,0 +1,52 @@
+"""One progress bar for all long work: rate and time left, also where there is no terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sized
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+
+def bar(total: int | None, what: str, unit: str, initial: int = 0) -> tqdm:
+    """A progress bar on standard error.
+
+    In a log file (no terminal) a bar that redraws is noise: there it prints a line every 10 s.
+    """
+    live = sys.stderr.isatty()
+    return tqdm(
+        total=total,
+        desc=what,
+        unit=f" {unit}",
+        initial=initial,
+        mininterval=0.2 if live else 10.0,
+        dynamic_ncols=live,
+        file=sys.stderr if live else _Lines(),
+        leave=True,
+        smoothing=0.1,
+    )
+
+
+def progress(items: Iterable[T], what: str, unit: str, total: int | None = None) -> Iterator[T]:
+    """Iterate over ``items`` under a bar."""
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    with bar(total, what, unit) as shown:
+        for item in items:
+            yield item
+            shown.update()
+
+
+class _Lines:
+    """Turns a bar's carriage returns into lines."""
+
+    def write(self, text: str) -> None:
+        text = text.replace("\r", "").strip()
+        if text:
+            sys.stderr.write(text + "\n")
+
+    def flush(self) -> None:
+        sys.stderr.flush()

@@ -1,0 +1,1 @@
+"""The result page: one HTML file that works offline, with everything a run has to show."""

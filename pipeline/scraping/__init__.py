@@ -1,0 +1,1 @@
+"""Finding and fetching pictures: sources, browser, downloads, and the embedded gallery."""

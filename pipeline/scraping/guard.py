@@ -1,0 +1,59 @@
+"""Refuse to connect to private addresses: a page may point anywhere, also into our own network.
+
+The check is made on the address that is about to be connected to, for every hop of a redirect: a
+check of host names is passed by address literals and by names that resolve differently the second
+time.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pipeline.errors import ParamsError
+
+REFUSED = "refused address"  # found again in the text of the error that the client makes of ours
+
+# Global by the letter of the registry, yet a way to reach any IPv4 address, private ones too.
+_TUNNELS = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")))
+_PORTS = (80, 443)
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address belongs to the open internet."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            ip = ip.ipv4_mapped
+        elif any(ip in tunnel for tunnel in _TUNNELS):
+            return False
+    return ip.is_global and not ip.is_multicast
+
+
+def resolve(hosts: Iterable[str]) -> frozenset[tuple[str, int]]:
+    """The (IP, port) pairs of ``host:port`` texts, which are then let through exactly."""
+    pairs = set()
+    for text in hosts:
+        host, _, port = text.rpartition(":")
+        try:
+            found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        except (OSError, ValueError):
+            raise ParamsError(f"{text}: no such host and port") from None
+        pairs |= {(str(info[4][0]), int(port)) for info in found}
+    return frozenset(pairs)
+
+
+def guarded_sockets(allowed: frozenset[tuple[str, int]]) -> Callable[[Any], socket.socket]:
+    """A ``socket_factory`` for aiohttp that makes sockets only for addresses that are allowed."""
+
+    def make(info: Any) -> socket.socket:
+        family, kind, protocol, _, where = info
+        address, port = where[0], where[1]
+        if (address, port) not in allowed and (port not in _PORTS or not is_public(address)):
+            raise OSError(errno.EACCES, f"{REFUSED} {address}:{port}")
+        return socket.socket(family, kind, protocol)
+
+    return make

@@ -1,0 +1,1 @@
+"""Training: one loop for every net, with a state that cannot be lost."""

@@ -1,0 +1,196 @@
+"""evaluate: models/ + data/dataset -> reports/metrics.json, the pictures, index.html.
+
+The figures join the MLflow row of the training; with other ``evaluate`` params than that row
+already has, they get a row of their own under it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline import params as schema
+from pipeline import progress, tracking, workspace
+from pipeline.dataset.dataset import Dataset
+from pipeline.errors import PipelineError, run_cleanly
+from pipeline.evaluation import montage
+from pipeline.evaluation.metrics import FLOOR, METRICS, Evaluation, Pictures, evaluate
+from pipeline.evaluation.plan import Plan, plan_samples
+from pipeline.model import Model, load_model
+from pipeline.params import EvaluateParams, Params
+from pipeline.report.page import write_page
+from pipeline.workspace import Workspace
+
+FRAMES = 8
+TILE = 128  # pixels a picture is enlarged to, about
+
+
+def run(params: Params, space: Workspace) -> dict[str, Any]:
+    """Sample, measure, draw, record. Returns the figures as written to metrics.json."""
+    chosen = params.evaluate
+    model = load_model(space.models, chosen.device)
+    dataset = Dataset.load(space.dataset)
+    check_fit(model, dataset)
+    counts = np.bincount(dataset.labels[dataset.train_indices], minlength=len(dataset.classes))
+    plan = plan_samples(counts, chosen.samples, chosen.grid, chosen.seed)
+
+    images, speed = draw_samples(model, plan, chosen)
+    samples = Pictures(images[plan.measured], plan.labels[plan.measured])
+    train, held_out = split(dataset)
+    print(f"measuring {len(samples):,} samples against {len(train):,} pictures", flush=True)
+    result = evaluate(samples, train, held_out, dataset.classes, chosen.seed)
+    figures = result.to_json()
+
+    workspace.write_json(space.reports / "metrics.json", figures)
+    pictures = {
+        "samples": draw_grid(images, plan, dataset.classes),
+        "denoising": draw_denoising(model, plan, chosen),
+        "nearest": draw_nearest(samples, train, result, chosen.neighbours),
+    }
+    for name, picture in pictures.items():
+        montage.write_png(space.reports / f"{name}.png", picture)
+    write_page(space.reports, params, model.info, dataset.classes, space.clean / "review.html")
+    record(params, space, model, figures, pictures["samples"], speed)
+    return figures
+
+
+def check_fit(model: Model, dataset: Dataset) -> None:
+    """Raises PipelineError where the model was not trained on data of this kind."""
+    if model.classes != dataset.classes:
+        odd = sorted(set(model.classes) ^ set(dataset.classes)) or ["the order"]
+        raise PipelineError(
+            f"models/ and data/dataset do not belong together: the breeds differ "
+            f"({', '.join(odd[:4])}{', …' if len(odd) > 4 else ''}); run `dvc repro` or train anew"
+        )
+    if model.size != dataset.images.shape[1]:
+        raise PipelineError(
+            f"models/ and data/dataset do not belong together: pictures of {model.size} and "
+            f"{dataset.images.shape[1]} pixels; run `dvc repro` or train anew"
+        )
+    if len(dataset.train_indices) < 4:
+        raise PipelineError(
+            f"data/dataset: {len(dataset.train_indices)} training pictures are too few to measure "
+            "against: scrape more, or lower resize.held_out"
+        )
+
+
+def split(dataset: Dataset) -> tuple[Pictures, Pictures]:
+    train, held_out = (
+        Pictures(np.ascontiguousarray(dataset.images[rows]), np.asarray(dataset.labels)[rows])
+        for rows in (dataset.train_indices, dataset.held_out_indices)
+    )
+    return train, held_out
+
+
+def draw_samples(model: Model, plan: Plan, chosen: EvaluateParams) -> tuple[np.ndarray, float]:
+    """The pictures of the plan, and how many were made a second."""
+    start = time.monotonic()
+    with progress.bar(len(plan.labels), "sample", "images") as bar:
+        images = model.sample(
+            torch.from_numpy(plan.labels),
+            plan.seeds,
+            chosen.sampler,
+            chosen.steps,
+            chosen.guidance,
+            chosen.batch_size,
+            on_step=lambda done, _total: bar.update(done - bar.n),
+        )
+    return images, len(images) / (time.monotonic() - start)
+
+
+def enlargement(side: int, breeds: int = 1) -> int:
+    """Whole factor to about TILE pixels; half of it where many breeds make a tall picture."""
+    return max(1, TILE // side // (2 if breeds > 12 else 1))
+
+
+def draw_grid(images: np.ndarray, plan: Plan, classes: list[str]) -> np.ndarray:
+    scale = enlargement(images.shape[1], len(classes))
+    return montage.sample_grid(images[plan.shown], plan.labels[plan.shown], classes, scale=scale)
+
+
+def draw_denoising(model: Model, plan: Plan, chosen: EvaluateParams) -> np.ndarray:
+    """The way of the first sample in the grid."""
+    noisy, denoised, sigmas = model.trajectory(
+        int(plan.labels[0]), plan.seeds[0], chosen.sampler, chosen.steps, chosen.guidance, FRAMES
+    )
+    return montage.denoising_strip(noisy, denoised, sigmas, scale=enlargement(model.size))
+
+
+def draw_nearest(samples: Pictures, train: Pictures, result: Evaluation, count: int) -> np.ndarray:
+    """The samples that look most like copies, beside what they look like."""
+    found = result.copies
+    worst = found.worst(count)
+    turned = np.where(found.by_hash.mirrored, ", mirrored", "")
+    hash_notes = [f"{found.by_hash.distance[i]} bits{turned[i]}" for i in worst]
+    pixel_notes = [f"ratio {found.ratio[i]:.2f}" for i in worst]
+    return montage.nearest_grid(
+        samples.images[worst],
+        found.by_hash.pictures(train.images)[worst],
+        found.by_pixels.pictures(train.images)[worst],
+        hash_notes,
+        pixel_notes,
+        scale=enlargement(samples.images.shape[1]),
+    )
+
+
+def record(
+    params: Params,
+    space: Workspace,
+    model: Model,
+    figures: dict[str, Any],
+    grid: np.ndarray,
+    speed: float,
+) -> None:
+    """Put figures and pictures into the MLflow row of the training."""
+    values = {
+        f"eval/{key}": float(value)
+        for key, value in figures.items()
+        if isinstance(value, (int, float))
+    }
+    values["eval/images_per_second"] = speed
+    step = int(model.info.get("training", {}).get("images", 0))
+    with tracking.start_run(
+        space, params, run_id=training_run(space.models), tags={"stage": "evaluate"}
+    ) as row:
+        row.log_metrics(values)
+        row.log_image(grid, "eval/samples", step)
+        for name in ("metrics.json", "denoising.png", "nearest.png", "index.html"):
+            row.log_artifact(space.reports / name, "reports")
+
+
+def training_run(models: Path) -> str | None:
+    """The MLflow run that models/ came from, if it is known."""
+    try:
+        return json.loads((models / "run.json").read_text(encoding="utf-8")).get("run_id") or None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def summary(figures: dict[str, Any]) -> list[str]:
+    """A line a metric: value, and the same for held-out real pictures."""
+    width = max(len(metric.name) for metric in METRICS)
+    lines = []
+    for metric in METRICS:
+        if metric.name in figures:
+            floor = figures.get(metric.name + FLOOR)
+            beside = "" if floor is None else f"   real {floor:>9.4g}"
+            lines.append(
+                f"{metric.name:<{width}} {figures[metric.name]:>9.4g}{beside}   {metric.better}"
+            )
+    return lines
+
+
+def main() -> None:
+    space = Workspace.find()
+    figures = run(schema.load(space.params), space)
+    print("\n".join(summary(figures)))
+    print(f"the result page: {space.reports / 'index.html'}")
+
+
+if __name__ == "__main__":
+    run_cleanly(main)

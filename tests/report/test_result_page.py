@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import base64
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from reports_folder import HOSTILE, MODEL
+
+from pipeline import params as schema
+from pipeline.report.page import number, render, reproduce, tables, used_params, write_page
+
+PARAMS = schema.from_document({"scheduler": "linear", "scrape": {"user_agent": "<b>me</b> 'x'"}})
+
+
+class Elements(HTMLParser):
+    """Every start tag with its attributes, and the text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        self.text += " "
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, *tags: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.found if tag in tags]
+
+
+@pytest.fixture
+def page(reports: Path) -> str:
+    return render(reports, PARAMS, MODEL, HOSTILE)
+
+
+def test_names_from_outside_are_text_and_never_markup(page: str):
+    elements = Elements(page)
+    assert not elements.all("script", "iframe", "object")
+    assert len(elements.all("img")) == 3
+    assert not any(name.startswith("on") for _, attrs in elements.found for name in attrs)
+    for shown in ("<script>alert('breed')</script>", '"><img src=x onerror=alert(1)>', "<b>me</b>"):
+        assert shown in elements.text
+
+
+def test_nothing_is_asked_for_from_anywhere(page: str):
+    elements = Elements(page)
+    for tag, attributes in elements.found:
+        assert tag not in ("link", "script", "base")
+        for name in ("src", "srcset", "poster", "data", "action", "background"):
+            assert str(attributes.get(name, "data:")).startswith("data:")
+        if tag != "a":
+            assert str(attributes.get("href", "#")).startswith("#")
+    assert not re.search(r"https?://", page)
+    assert not re.search(r"url\((?!#)|@import", page)
+    policy = next(a["content"] for a in elements.all("meta") if "http-equiv" in a)
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def test_the_pictures_are_in_the_page_byte_for_byte(page: str, reports: Path):
+    images = Elements(page).all("img")
+    held = [base64.b64decode(str(a["src"]).partition(",")[2]) for a in images]
+    names = ("samples", "denoising", "nearest")
+    assert held == [(reports / f"{name}.png").read_bytes() for name in names]
+    assert (images[0]["width"], images[0]["height"]) == ("900", "400")
+
+
+def test_it_can_be_read_without_seeing_or_pointing(page: str):
+    elements = Elements(page)
+    assert all(str(a["alt"]).strip() for a in elements.all("img"))
+    assert elements.all("html")[0]["lang"] == "en"
+    levels = [int(tag[1]) for tag, _ in elements.found if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(b <= a + 1 for a, b in pairwise(levels))
+    ids = [a["id"] for _, a in elements.found if "id" in a]
+    assert len(ids) == len(set(ids))
+    targets = [str(a["href"])[1:] for a in elements.all("a") if str(a["href"]).startswith("#")]
+    assert targets and set(targets) <= set(ids)
+    assert all(a.get("scope") for a in elements.all("th"))
+
+
+def test_each_figure_stands_beside_its_floor_direction_and_counts(page: str):
+    text = " ".join(Elements(page).text.split())
+    assert "0.136 −0.00064 lower" in text
+    assert "50.5 0.0229 lower" in text
+    assert "0.9 – higher" in text  # no floor was measured
+    assert "192 samples against 2700 training pictures" in text
+    assert "300 held-out real pictures" in text
+    assert "FID" not in text
+
+
+def test_what_was_scraped_and_dropped_is_told_with_reasons(page: str):
+    text = " ".join(Elements(page).text.split())
+    assert "123.5 MB" in text and "404 </td><script> 6" in text
+    assert "near duplicate 90" in text
+    assert "corrupt" not in text  # none were
+
+
+def test_the_params_of_the_training_are_those_the_model_remembers(page: str):
+    text = " ".join(Elements(page).text.split())
+    assert "scheduler cosine" in text and "seed 7" in text
+    assert "991,235" in text
+    assert "tracking" not in text
+    assert "-S scheduler=cosine" in text and "-S seed=7" in text
+
+
+def test_the_command_names_what_differs_from_the_defaults_and_quotes_it():
+    plain = used_params(schema.Params(), {})
+    assert reproduce(plain) == "dvc repro"
+    command = reproduce(used_params(PARAMS, MODEL))
+    assert command.splitlines()[0] == "dvc exp run \\"
+    assert "'scrape.user_agent=<b>me</b> '\"'\"'x'\"'\"''" in command
+    assert "train." not in command
+
+
+def test_the_review_is_linked_only_where_it_is(reports: Path, tmp_path: Path):
+    review = tmp_path / "review.html"
+    assert "review.html" not in render(reports, PARAMS, MODEL, HOSTILE, review)
+    review.write_text("")
+    links = Elements(render(reports, PARAMS, MODEL, HOSTILE, review)).all("a")
+    assert "../data/clean/review.html" in [a["href"] for a in links]
+
+
+def test_equal_inputs_give_equal_bytes(reports: Path):
+    write_page(reports, PARAMS, MODEL, HOSTILE)
+    first = (reports / "index.html").read_bytes()
+    write_page(reports, PARAMS, MODEL, HOSTILE)
+    assert (reports / "index.html").read_bytes() == first
+
+
+@pytest.mark.parametrize("missing", ["metrics.json", "samples.png", "loss.csv", "scrape.json"])
+def test_what_is_missing_or_broken_is_left_out(reports: Path, missing: str):
+    (reports / missing).write_bytes(b"\x00not this")
+    assert "<main>" in render(reports, PARAMS, MODEL, HOSTILE)
+    (reports / missing).unlink()
+    assert "<main>" in render(reports, PARAMS, MODEL, HOSTILE)
+
+
+def test_an_empty_folder_still_makes_a_page(tmp_path: Path):
+    page = render(tmp_path, schema.Params(), {}, ["beagle"])
+    assert "1 breed, drawn from noise" in page and "Nothing was measured" in page
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (0, "0"),
+        (0.0, "0"),
+        (1234567, "1,234,567"),
+        (0.136088, "0.136"),
+        (-0.00064, "−0.00064"),
+        (0.0000123, "1.2e-05"),
+        (1234.5, "1,234"),
+        ("text", "text"),
+    ],
+)
+def test_figures_are_written_for_readers(value: object, text: str):
+    assert number(value) == text
+
+
+def test_groups_of_groups_become_tables_with_columns():
+    document = {"by_breed": {"a_b": {"x": 1}, "c": {"x": 2, "y_z": 3}}, "note": None, "list": [1]}
+    (table,) = tables(document)
+    assert table.columns == ("x", "y z")
+    assert table.rows == [("a b", "1", "–"), ("c", "2", "3")]

@@ -1,0 +1,122 @@
+"""A saved model is enough to sample, and samples are a function of label and seed."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.diffusion.samplers import GRIDS
+from pipeline.errors import ParamsError, PipelineError
+from pipeline.model import Architecture, Model, initialise, load_model, save_model
+from pipeline.params import NetParams
+
+ARCHITECTURE = Architecture(
+    NetParams(width=16, patch=2, multipliers=[1, 2], blocks=1, attention=[4]),
+    16, ["beagle", "poodle"], "cosine", 1000, "eps",
+)  # fmt: skip
+
+
+@pytest.fixture
+def model():
+    denoiser = initialise(ARCHITECTURE, seed=1)
+    with torch.no_grad():
+        for parameter in denoiser.net.parameters():  # wake the layers that start at zero
+            if parameter.abs().max() == 0:
+                parameter.normal_(0, 0.05, generator=torch.Generator().manual_seed(2))
+    return Model(denoiser.eval(), ARCHITECTURE.classes, 16, {}, torch.device("cpu"))
+
+
+@pytest.fixture
+def saved(tmp_path, model):
+    save_model(tmp_path, ARCHITECTURE, model.denoiser.net, {"images": 7})
+    return tmp_path
+
+
+LABELS = torch.tensor([0, 1, -1, 0, 1, -1, 0, 1])
+
+
+@pytest.mark.parametrize("sampler", GRIDS)
+def test_sampling_twice_is_bit_equal_and_batches_do_not_matter(model, sampler):
+    def draw(batch_size):
+        return model.sample(LABELS, range(8), sampler, 6, 1.5, batch_size)
+
+    together = draw(8)
+    assert np.array_equal(together, draw(8))
+    for batch_size in (1, 3):
+        difference = np.abs(together.astype(int) - draw(batch_size).astype(int))
+        assert difference.max() <= 1  # float sums differ in the last bit, then round to uint8
+
+
+def test_each_image_has_noise_of_its_own(model):
+    """Seed 004 started each sample from the picture before it."""
+    images = model.sample(torch.zeros(6, dtype=torch.int64), range(6), steps=4)
+    assert len({image.tobytes() for image in images}) == 6
+    again = model.sample(torch.zeros(1, dtype=torch.int64), [4], steps=4)
+    assert np.abs(images[4].astype(int) - again[0].astype(int)).max() <= 1
+
+
+def test_a_loaded_model_draws_what_the_saved_one_draws(model, saved):
+    loaded = load_model(saved, "cpu")
+    assert (loaded.classes, loaded.size) == (["beagle", "poodle"], 16)
+    assert loaded.info["training"] == {"images": 7}
+    assert np.array_equal(
+        loaded.sample(LABELS, range(8), steps=5), model.sample(LABELS, range(8), steps=5)
+    )
+
+
+def test_saving_twice_gives_the_same_bytes(model, saved, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    save_model(other, ARCHITECTURE, model.denoiser.net, {"images": 7})
+    for name in ("weights.safetensors", "model.json"):
+        assert (other / name).read_bytes() == (saved / name).read_bytes()
+
+
+def test_initial_weights_are_a_function_of_the_seed():
+    one, same, other = (initialise(ARCHITECTURE, seed).net.state_dict() for seed in (5, 5, 6))
+    assert all(torch.equal(one[key], same[key]) for key in one)
+    assert not all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_the_trajectory_ends_in_the_sample(model):
+    noisy, clean, levels = model.trajectory(1, 3, steps=9, frames=5)
+    assert noisy.shape == clean.shape == (5, 16, 16, 3)
+    assert levels[-1] == 0 and levels == sorted(levels, reverse=True)
+    assert np.array_equal(noisy[-1], model.sample(torch.tensor([1]), [3], steps=9)[0])
+
+
+def test_no_model_is_one_line_that_says_how_to_get_one(tmp_path):
+    with pytest.raises(PipelineError, match=r"no model in .*dvc repro train"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["weights", "architecture", "format", "text"])
+def test_a_model_that_was_tampered_with_is_refused(saved, damage):
+    info = json.loads((saved / "model.json").read_text())
+    if damage == "weights":
+        content = bytearray((saved / "weights.safetensors").read_bytes())
+        content[-1] ^= 1
+        (saved / "weights.safetensors").write_bytes(content)
+    elif damage == "architecture":
+        info["architecture"]["net"]["width"] = 24
+    elif damage == "format":
+        info["format"] = 99
+    text = "{" if damage == "text" else json.dumps(info)
+    (saved / "model.json").write_text(text)
+    with pytest.raises(PipelineError):
+        load_model(saved)
+
+
+def test_a_model_that_asks_for_too_much_is_refused_by_the_schema(saved):
+    info = json.loads((saved / "model.json").read_text())
+    info["architecture"]["net"]["width"] = 10**9
+    (saved / "model.json").write_text(json.dumps(info))
+    with pytest.raises(ParamsError, match=r"model\.json: train\.net\.width"):
+        load_model(saved)
+
+
+def test_a_device_that_is_not_there_is_named(saved):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(ParamsError, match="got cuda"):
+        load_model(saved, "cuda")
