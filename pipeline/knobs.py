@@ -149,7 +149,8 @@ def allowed(kinds: tuple[Any, ...], rule: typing.Mapping[str, Any]) -> str:
             item = names[typing.get_args(kind)[0]].split()[-1]
             words.append(f"a list of {item}{'' if item == 'text' else 's'}")
         elif typing.get_origin(kind) is dict:
-            words.append("names with integers, as gallery: 80")
+            integers = typing.get_args(kind)[1] is int
+            words.append("names with integers, as gallery: 80" if integers else "names with texts")
         else:
             words.append(names[kind])
     low, high = rule["low"], rule["high"]

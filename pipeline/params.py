@@ -22,6 +22,7 @@ WEIGHTINGS = ("none", "min_snr")
 DRAWS = ("uniform", "importance")
 LOSSES = ("mse", "l1", "huber")
 SAMPLERS = ("ddpm", "ddim", "heun")
+LICENSES = ("any", "cc")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class GalleryParams:
     seed: int = knob(0, "seed of the drawn pictures and of the planted faults", low=0)
     planted: float = knob(
         0.2, "share of results that are planted duplicates, collages and faults", low=0, high=0.9
+    )
+    faults: float = knob(
+        0.0, "share of results whose download misbehaves (for trying out the scraper)", low=0, high=0.9
     )
     url: str | None = knob(None, "address of a running gallery, in place of the embedded one")
     images: str | None = knob(None, "serve this folder of pictures in place of drawn dogs")
@@ -47,14 +51,42 @@ class ScrapeParams:
     import_path: str | None = knob(
         None, "a data set to take in place of scraping (folder of class folders, tar or zip)"
     )
+    minimum: int = knob(
+        1, "pictures a breed must have from all sources together, else the stage fails", low=0
+    )
+    strict: bool = knob(
+        True, "a source that failed (blocked, layout changed) fails the stage once all others ended"
+    )
+    license: str = knob(
+        "any",
+        "which pictures to take: any, or cc for those said to be under Creative Commons",
+        choices=LICENSES,
+    )
+    ignore_robots: list[str] = knob(
+        [], "sources whose search pages are read although robots.txt forbids it; recorded"
+    )
+    contact: str | None = knob(
+        None, "web or mail address for a site's operators to reach you, sent with each request"
+    )
+    user_agent: str = knob("breed-diffusion/0.1", "product token sent with each request")
+    bases: dict[str, str] = knob(
+        {}, "address of a source where it is not its usual one, as searxng: https://search.example"
+    )
+    allow_private: list[str] = knob(
+        [], "host:port pairs in private networks that downloads may connect to"
+    )
+    grid_url: str | None = knob(
+        None, "Selenium Grid to run the browsers on, as http://grid:4444; null: on this machine"
+    )
     workers: int = knob(1, "browsers at once", low=1, high=64)
     connections: int = knob(8, "downloads at once", low=1, high=256)
+    per_host: int = knob(4, "downloads at once from one host", low=1, high=256)
+    per_host_rate: float = knob(
+        0.0, "downloads a second from one host (0: no limit of its own)", low=0, high=1000
+    )
     timeout: float = knob(30.0, "seconds for one download, all retries apart", low=1, high=600)
     retries: int = knob(4, "attempts for a failure that can pass (429, 5xx, reset)", low=1, high=20)
     max_bytes: int = knob(26_214_400, "largest picture file accepted", low=1024)
-    user_agent: str = knob(
-        "breed-diffusion/0.1", "product token sent with downloads; add a contact for real sites"
-    )
     gallery: GalleryParams = field(default_factory=GalleryParams)
 
 

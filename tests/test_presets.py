@@ -85,8 +85,8 @@ def test_setting_params_is_one_line_or_nothing(workspace: Workspace) -> None:
 def test_every_knob_is_listed_with_value_default_and_meaning() -> None:
     params = from_document({"train": {"lr": 0.5}})
     listed = {knob.key: knob for knob in presets.every_knob(params)}
-    # `scrape.sources` is one knob with a mapping as its value.
-    assert {key for key in listed if key != "scrape.sources"} == {
+    # These are one knob each, with a mapping as its value.
+    assert set(listed) - {"scrape.sources", "scrape.bases"} == {
         key for key in flatten(to_dict(params)) if not key.startswith("scrape.sources")
     }
     assert (listed["train.lr"].value, listed["train.lr"].default) == (0.5, 0.002)
