@@ -26,7 +26,7 @@ from selenium.common.exceptions import (
 )
 from selenium.webdriver.common.by import By
 
-from pipeline.scraping.sources import Source
+from pipeline.scraping.sources import Page, Results, Search, Source
 from pipeline.workspace import atomic_write, write_text
 
 _CHUNK = 200  # tiles read by one call
@@ -79,11 +79,11 @@ class _Stop(Exception):
 def visit(
     driver: webdriver.Chrome,
     source: Source,
-    url: str,
+    search: Search | str,
     wanted: int,
     evidence: Path,
 ) -> Visit:
-    """Up to ``wanted`` candidates from the results page at ``url``.
+    """Up to ``wanted`` candidates of ``search`` (or of the page at an address).
 
     Args:
         evidence: folder that receives page and screenshot when a person has to look.
@@ -91,10 +91,12 @@ def visit(
     Raises:
         selenium's WebDriverException, urllib3's HTTPError: the browser is gone or hangs.
     """
-    page = _Page(driver, source)
+    if isinstance(search, str):
+        search = Search(source.pages[0], search, search)
+    page = _Page(driver, source, search.page)
     wanted = min(wanted, source.limits.results)
     try:
-        page.open(url)
+        page.open(search.url)
         outcome = page.scroll(wanted)
         candidates = page.read(wanted) if outcome is not Outcome.EMPTY else []
         return Visit(outcome, candidates)
@@ -104,8 +106,8 @@ def visit(
 
 
 class _Page:
-    def __init__(self, driver: webdriver.Chrome, source: Source) -> None:
-        self.driver, self.source = driver, source
+    def __init__(self, driver: webdriver.Chrome, source: Source, page: Page) -> None:
+        self.driver, self.source, self.page = driver, source, page
 
     def call(self, function: str, *arguments: Any) -> Any:
         return self.driver.execute_script(
@@ -114,7 +116,7 @@ class _Page:
 
     def state(self) -> dict[str, Any]:
         source = self.source
-        parts = {key: getattr(source.results, key) for key in source.results.__dataclass_fields__}
+        parts = {key: getattr(self.page.results, key) for key in Results.__dataclass_fields__}
         return self.call("state", parts, source.consent.overlay, source.blocked.selectors)
 
     def open(self, url: str) -> None:
@@ -137,7 +139,7 @@ class _Page:
         if not state["tiles"] and not state["none"]:
             if state["status"] >= 500:
                 raise _Stop(Outcome.OFFLINE, f"{url} answered {state['status']}")
-            missing = self.source.results.tile
+            missing = self.page.results.tile
             raise _Stop(Outcome.LAYOUT_CHANGED, f"results.tile: nothing on {url} fits {missing!r}")
 
     def wait(self, ready: Callable[[dict[str, Any]], Any], seconds: float) -> dict[str, Any]:
@@ -209,14 +211,14 @@ class _Page:
                 return Outcome.RESULTS
             if idle == limits.rounds:
                 return self.gave_up(tiles)
-            self.call("scroll", self.source.results.tile)
+            self.call("scroll", self.page.results.tile)
             if more:
-                self.press(self.source.results.more)
+                self.press(self.page.results.more)
             after = self.wait(_changed(tiles, more), limits.idle)
             idle = 0 if _changed(tiles, more)(after) else idle + 1
 
     def gave_up(self, tiles: int) -> Outcome:
-        end = self.source.results.end
+        end = self.page.results.end
         if not end:
             return Outcome.END
         raise _Stop(
@@ -226,7 +228,7 @@ class _Page:
 
     def read(self, wanted: int) -> list[Candidate]:
         """The first ``wanted`` tiles that have a full-size address, each address once."""
-        source, found = self.source, []
+        found = []
         for start in range(0, wanted, _CHUNK):
             found += self.read_tiles(start, min(start + _CHUNK, wanted))
         self.click_for_missing(found)
@@ -237,7 +239,7 @@ class _Page:
                 rest = {key: tile.get(key) for key in ("page_url", "title", "licence", "author")}
                 candidates[url] = Candidate(len(candidates), url, **rest)
         if found and not candidates:
-            rules = source.detail.get("image_url") or source.tile.get("image_url")
+            rules = self.page.detail.get("image_url") or self.page.tile.get("image_url")
             raise _Stop(
                 Outcome.LAYOUT_CHANGED,
                 f"image_url: nothing in {len(found)} tiles fits {' or '.join(rules or ())}",
@@ -245,19 +247,18 @@ class _Page:
         return list(candidates.values())
 
     def read_tiles(self, start: int, stop: int) -> list[dict[str, str]]:
-        source = self.source
         script = (
             f"{_SCRIPT}\nconst done = arguments[arguments.length - 1];"
             "read(...[...arguments].slice(0, -1)).then(done, () => done([]));"
         )
-        arguments = (source.results.tile, start, stop, source.tile, source.detail)
+        arguments = (self.page.results.tile, start, stop, self.page.tile, self.page.detail)
         return self.driver.execute_async_script(script, *arguments)
 
     def click_for_missing(self, found: list[dict[str, str]]) -> None:
         """Open the panel of tiles whose fragment gave no address, as a person would."""
         misses = 0
         for index, tile in enumerate(found):
-            if "image_url" in tile or not self.source.panel:
+            if "image_url" in tile or not self.page.panel:
                 continue
             opened = self.click_tile(index, tile.get("id", ""))
             misses = 0 if opened else misses + 1
@@ -266,13 +267,13 @@ class _Page:
                 return
 
     def click_tile(self, index: int, identity: str) -> dict[str, str]:
-        tiles = self.driver.find_elements(By.CSS_SELECTOR, self.source.results.tile)
+        tiles = self.driver.find_elements(By.CSS_SELECTOR, self.page.results.tile)
         with contextlib.suppress(StaleElementReferenceException):
             self.press_element(tiles[index])
-        panel = self.source.panel.replace("{id}", identity)
+        panel = self.page.panel.replace("{id}", identity)
         deadline = time.monotonic() + min(5.0, self.source.limits.wait)
         while time.monotonic() < deadline:
-            opened = self.call("panel", panel, self.source.detail)
+            opened = self.call("panel", panel, self.page.detail)
             if "image_url" in opened:
                 return opened
             time.sleep(_TICK)

@@ -3,74 +3,50 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote_plus
+from urllib.parse import urlsplit
 
 from pipeline.errors import ParamsError
 from pipeline.knobs import parse_yaml, read_document
+from pipeline.scraping import fields
+from pipeline.scraping.source_model import (
+    FIELDS,
+    Blocked,
+    Consent,
+    HostLimits,
+    Limits,
+    Next,
+    Page,
+    Results,
+    Rules,
+    Search,
+    Source,
+)
 
-FIELDS = ("image_url", "page_url", "title", "licence", "author")
+__all__ = [
+    "Blocked",
+    "Consent",
+    "HostLimits",
+    "Limits",
+    "Next",
+    "Page",
+    "Results",
+    "Search",
+    "Source",
+    "load_source",
+    "parse_source",
+    "source_names",
+]
 
-
-@dataclass(frozen=True)
-class Consent:
-    """A dialog over the page; ``buttons`` are pressed in order until ``overlay`` is gone."""
-
-    overlay: str = ""
-    buttons: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Blocked:
-    """Signs of a captcha or a ban: elements, or parts of the address one is sent to."""
-
-    selectors: tuple[str, ...] = ()
-    addresses: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Results:
-    """The parts of a results page. Only ``tile`` is needed; "" means the site has none."""
-
-    tile: str
-    none: str = ""
-    end: str = ""
-    more: str = ""
-    spinner: str = ""
-
-
-@dataclass(frozen=True)
-class Limits:
-    results: int = 1000
-    wait: float = 20.0
-    idle: float = 1.5
-    rounds: int = 4
-
-
-@dataclass(frozen=True)
-class Source:
-    """One site. ``tile`` and ``detail`` map a field's name to its ordered alternatives."""
-
-    name: str
-    verified: str
-    search: str
-    results: Results
-    tile: dict[str, tuple[str, ...]]
-    detail: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    panel: str = ""
-    consent: Consent = field(default_factory=Consent)
-    blocked: Blocked = field(default_factory=Blocked)
-    limits: Limits = field(default_factory=Limits)
-    pictures: bool = False
-    about: str = ""
-    terms: str = ""
-    robots: str = ""
-
-    def search_url(self, query: str, base: str = "") -> str:
-        return self.search.replace("{base}", base).replace("{query}", quote_plus(query))
+_ABOUT = ("name", "verified", "proven", "about", "terms", "robots", "kind", "base")
+_PAGE = {
+    "browser": ("search", "results", "tile", "detail", "script"),
+    "api": ("search", "items", "order", "next", "tile"),
+}
+_HOST = re.compile(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*|\{base\}")
 
 
 def source_names(own: Path) -> list[str]:
@@ -110,55 +86,136 @@ def _shipped() -> Any:
 def parse_source(document: dict[str, Any], file: str) -> Source:
     """A checked ``Source`` from a plain mapping. Raises ``ParamsError`` naming file and key."""
     reader = _Reader(document, file)
-    reader.only(
-        *("name", "verified", "about", "terms", "robots", "kind", "search", "pictures"),
-        *("consent", "blocked", "results", "tile", "detail", "limits"),
-    )
-    if document.get("kind", "browser") != "browser":
-        raise ParamsError(f"{file}: kind: got {document['kind']!r}, expected browser")
-    search = reader.text("search", needed=True)
-    if "{query}" not in search:
-        raise ParamsError(f"{file}: search: got {search!r}, expected an address with {{query}}")
+    kind = reader.text("kind") or "browser"
+    if kind not in _PAGE:
+        raise reader.misfit("kind", f"got {kind!r}, expected browser or api")
+    shared = ("queries", "cc", "needs_contact", "limits", "hosts", "pages")
+    marks = ("pictures", "consent", "blocked") if kind == "browser" else ()
+    reader.only(*_ABOUT, *shared, *marks, *_PAGE[kind])
+    texts = {key: reader.text(key) for key in ("proven", "about", "terms", "robots", "cc")}
     return Source(
         name=reader.text("name", needed=True),
+        kind=kind,
+        pages=_pages(reader, kind),
         verified=str(document.get("verified", "")),
-        search=search,
-        results=_results(reader.section("results", needed=True)),
-        **_fields(reader.section("tile", needed=True), reader.section("detail")),
+        base=_base(reader),
+        needs_contact=reader.flag("needs_contact"),
+        queries=_queries(reader),
+        pictures=reader.flag("pictures"),
         consent=_consent(reader.section("consent")),
         blocked=_blocked(reader.section("blocked")),
         limits=_limits(reader.section("limits")),
-        pictures=reader.flag("pictures"),
-        about=reader.text("about"),
-        terms=reader.text("terms"),
-        robots=reader.text("robots"),
+        hosts=_hosts(reader.section("hosts")),
+        **texts,
     )
+
+
+def _base(reader: _Reader) -> str:
+    base = reader.text("base")
+    if base and not _is_address(base):
+        raise reader.misfit("base", f"got {base!r}, expected an address as https://example.org")
+    return base.rstrip("/")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
+def _queries(reader: _Reader) -> tuple[str, ...]:
+    queries = reader.texts("queries") or ("{query}",)
+    for text in queries:
+        if "{query}" not in text:
+            raise reader.misfit("queries", f"got {text!r}, expected a text with {{query}}")
+    return queries
+
+
+def _pages(reader: _Reader, kind: str) -> tuple[Page, ...]:
+    if "pages" not in reader.document:
+        return (_page(reader, kind, ""),)
+    for key in _PAGE[kind]:
+        if key in reader.document:
+            raise reader.misfit(key, "stands beside pages; expected inside one of them")
+    pages = []
+    for section in reader.sections("pages"):
+        section.only("name", *_PAGE[kind])
+        pages.append(_page(section, kind, section.text("name", needed=True)))
+    names = [page.name for page in pages]
+    if len(set(names)) < len(names):
+        raise reader.misfit("pages", f"two have one name ({', '.join(names)})")
+    return tuple(pages)
+
+
+def _page(reader: _Reader, kind: str, name: str) -> Page:
+    search = reader.text("search", needed=True)
+    if "{query}" not in search and "{title}" not in search:
+        raise reader.misfit(
+            "search", f"got {search!r}, expected an address with {{query}} or {{title}}"
+        )
+    unknown = set(re.findall(r"\{(\w+)\}", search)) - {"base", "query", "title"}
+    if unknown or not (search.startswith("{base}") or _is_address(search)):
+        raise reader.misfit(
+            "search",
+            f"got {search!r}, expected an address that begins with {{base}} or https:// "
+            "and has no placeholders but {base}, {query} and {title}",
+        )
+    if kind == "browser":
+        return _browser_page(reader, name, search)
+    items, tile = reader.text("items", needed=True), reader.section("tile", needed=True)
+    tile.only("id", *FIELDS)
+    rules = {key: tile.alternatives(key, in_page=False) for key in tile.document}
+    if "image_url" not in rules:
+        raise tile.misfit("image_url", "missing; expected a dotted path, as image_url: [url]")
+    order = reader.text("order")
+    return Page(name, search, tile=rules, items=items, order=order, next=_next(reader))
+
+
+def _browser_page(reader: _Reader, name: str, search: str) -> Page:
+    results, script = _results(reader.section("results", needed=True)), reader.text("script")
+    if script and "tile" in reader.document:
+        raise reader.misfit("tile", "stands beside script; expected one of them")
+    rules = _fields(reader.section("tile", needed=not script), reader.section("detail"), script)
+    return Page(name, search, results, script=script, **rules)
 
 
 def _results(reader: _Reader) -> Results:
-    reader.only("tile", "none", "end", "more", "spinner")
-    return Results(
-        reader.text("tile", needed=True),
-        *(reader.text(key) for key in ("none", "end", "more", "spinner")),
-    )
+    optional = ("none", "end", "more", "spinner", "next")
+    reader.only("tile", *optional)
+    return Results(reader.text("tile", needed=True), **{key: reader.text(key) for key in optional})
 
 
-def _fields(tile: _Reader, detail: _Reader) -> dict[str, Any]:
+def _fields(tile: _Reader, detail: _Reader, script: str) -> dict[str, Any]:
     tile.only("id", "detail", *FIELDS)
     detail.only("panel", *FIELDS)
-    tiles = {key: tile.texts(key) for key in tile.document}
-    details = {key: detail.texts(key) for key in detail.document if key != "panel"}
-    if "image_url" not in tiles and "image_url" not in details:
+    tiles: Rules = {key: tile.alternatives(key) for key in tile.document}
+    details = {key: detail.alternatives(key) for key in detail.document if key != "panel"}
+    if not script and "image_url" not in tiles and "image_url" not in details:
         raise ParamsError(
             f"{tile.file}: image_url: missing; expected under tile or detail: where the full-size "
             "address is, as image_url: [a.original@href]"
         )
-    if details and "detail" not in tiles and not detail.text("panel"):
+    if details and not script and "detail" not in tiles and not detail.text("panel"):
         raise ParamsError(
             f"{tile.file}: detail: its fields are never reached; expected tile.detail (address of "
             "a fragment) or detail.panel (what a click opens)"
         )
     return {"tile": tiles, "detail": details, "panel": detail.text("panel")}
+
+
+def _next(reader: _Reader) -> Next | None:
+    rule = reader.section("next")
+    rule.only("merge", "count", "from", "until")
+    if not rule.document:
+        return None
+    merge, count = rule.text("merge"), rule.text("count")
+    if bool(merge) == bool(count) or (merge and len(rule.document) > 1):
+        raise reader.misfit(
+            "next", "expected either {merge: PATH} or {count: PARAMETER, from: 1, until: PATH}"
+        )
+    return Next(merge, count, int(rule.number("from", 1, zero=True)), rule.text("until"))
 
 
 def _consent(reader: _Reader) -> Consent:
@@ -172,14 +229,30 @@ def _blocked(reader: _Reader) -> Blocked:
 
 
 def _limits(reader: _Reader) -> Limits:
-    reader.only("results", "wait", "idle", "rounds")
-    standard = Limits()
-    return Limits(
-        int(reader.number("results", standard.results)),
-        reader.number("wait", standard.wait),
-        reader.number("idle", standard.idle),
-        int(reader.number("rounds", standard.rounds)),
-    )
+    whole, standard = ("results", "rounds", "visits", "details"), Limits()
+    reader.only(*whole, "wait", "idle", "pause")
+    values: dict[str, Any] = {
+        key: reader.number(key, getattr(standard, key), zero=key == "pause")
+        for key in reader.document
+    }
+    return Limits(**{key: int(value) if key in whole else value for key, value in values.items()})
+
+
+def _hosts(reader: _Reader) -> dict[str, HostLimits]:
+    hosts = {}
+    for host in reader.document:
+        if not isinstance(host, str) or not _HOST.fullmatch(host):
+            raise reader.misfit(
+                host, "expected a host as img.example.org, *.example.org or '{base}'"
+            )
+        limits = reader.section(host, needed=True)
+        limits.only("at_once", "rate", "megabits")
+        hosts[host] = HostLimits(
+            int(limits.number("at_once", 0, zero=True)),
+            limits.number("rate", 0, zero=True),
+            limits.number("megabits", 0, zero=True),
+        )
+    return hosts
 
 
 class _Reader:
@@ -193,38 +266,60 @@ class _Reader:
             if key not in known:
                 close = difflib.get_close_matches(str(key), known, n=1)
                 hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
-                raise self._misfit(key, f"unknown key; {hint}")
+                raise self.misfit(key, f"unknown key; {hint}")
 
     def section(self, key: str, needed: bool = False) -> _Reader:
         value = self.document.get(key) or {}
         if not isinstance(value, dict) or (needed and not value):
-            raise self._misfit(key, f"got {value!r}, expected a section with keys")
+            raise self.misfit(key, f"got {value!r}, expected a section with keys")
         return _Reader(value, self.file, f"{self.prefix}{key}.")
+
+    def sections(self, key: str) -> list[_Reader]:
+        value = self.document.get(key)
+        if not isinstance(value, list) or not value:
+            raise self.misfit(key, f"got {value!r}, expected a list of sections")
+        found = []
+        for place, item in enumerate(value):
+            if not isinstance(item, dict):
+                raise self.misfit(f"{key}.{place}", f"got {item!r}, expected a section with keys")
+            found.append(_Reader(item, self.file, f"{self.prefix}{key}.{place}."))
+        return found
 
     def text(self, key: str, needed: bool = False) -> str:
         value = self.document.get(key) or ""
         if not isinstance(value, str) or (needed and not value):
-            raise self._misfit(key, f"got {self.document.get(key)!r}, expected text")
+            raise self.misfit(key, f"got {self.document.get(key)!r}, expected text")
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
         value = self.document.get(key) or []
         values = [value] if isinstance(value, str) else value
         if not isinstance(values, list) or not all(isinstance(item, str) for item in values):
-            raise self._misfit(key, f"got {value!r}, expected a list of texts")
+            raise self.misfit(key, f"got {value!r}, expected a list of texts")
         return tuple(values)
 
-    def number(self, key: str, otherwise: float) -> float:
+    def alternatives(self, key: str, in_page: bool = True) -> tuple[str, ...]:
+        texts = self.texts(key)
+        for text in texts:
+            try:
+                fields.parse(text, in_page)
+            except ValueError as error:
+                raise self.misfit(key, str(error)) from None
+        return texts
+
+    def number(self, key: str, otherwise: float, zero: bool = False) -> float:
         value = self.document.get(key, otherwise)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-            raise self._misfit(key, f"got {value!r}, expected a number above 0")
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not (value > 0 or (zero and value == 0)):
+            least = "of 0 or more" if zero else "above 0"
+            raise self.misfit(key, f"got {value!r}, expected a number {least}")
         return value
 
     def flag(self, key: str) -> bool:
         value = self.document.get(key, False)
         if not isinstance(value, bool):
-            raise self._misfit(key, f"got {value!r}, expected true or false")
+            raise self.misfit(key, f"got {value!r}, expected true or false")
         return value
 
-    def _misfit(self, key: str, what: str) -> ParamsError:
+    def misfit(self, key: Any, what: str) -> ParamsError:
         return ParamsError(f"{self.file}: {self.prefix}{key}: {what}")

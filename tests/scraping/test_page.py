@@ -35,7 +35,8 @@ def go(
     browser: Browser, site: str, query: str, wanted: int, folder: Path, source: Source = SOURCE
 ) -> Visit:
     browser.driver.delete_all_cookies()
-    return visit(browser.driver, source, source.search_url(query, site), wanted, folder / "seen")
+    search = source.searches("dog", [query], site)[0]
+    return visit(browser.driver, source, search, wanted, folder / "seen")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,8 @@ def test_a_site_that_is_not_there_is_offline(
 def test_without_an_end_marker_idle_rounds_end_the_results(
     browser: Browser, site: str, tmp_path: Path
 ) -> None:
-    source = replace(SOURCE, results=replace(SOURCE.results, end=""))
+    page = SOURCE.pages[0]
+    source = replace(SOURCE, pages=(replace(page, results=replace(page.results, end="")),))
     seen = go(browser, site, "frozen dog", 40, tmp_path, source)
     assert (seen.outcome, len(seen.candidates)) == (Outcome.END, 24)
 
