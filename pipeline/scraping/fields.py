@@ -134,4 +134,9 @@ def _replace(value: str, regex: str, with_: str) -> str:
     return re.sub(regex, template, value)
 
 
-_APPLY: dict[str, Callable[..., str | None]] = {"json": _json, "param": _param, "match": _match, "replace": _replace}
+_APPLY: dict[str, Callable[..., str | None]] = {
+    "json": _json,
+    "param": _param,
+    "match": _match,
+    "replace": _replace,
+}
