@@ -34,7 +34,10 @@ class GalleryParams:
         0.2, "share of results that are planted duplicates, collages and faults", low=0, high=0.9
     )
     faults: float = knob(
-        0.0, "share of results whose download misbehaves (for trying out the scraper)", low=0, high=0.9
+        0.0,
+        "share of results whose download misbehaves (for trying out the scraper)",
+        low=0,
+        high=0.9,
     )
     url: str | None = knob(None, "address of a running gallery, in place of the embedded one")
     images: str | None = knob(None, "serve this folder of pictures in place of drawn dogs")
