@@ -79,7 +79,7 @@ class Ledger:
             self._db.executemany(
                 "INSERT INTO candidates (base, query, rank, image_url, page_url, title, licence,"
                 " author) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [(base, query, *astuple(candidate)) for candidate in visit.candidates],
+                [(base, query, *astuple(candidate)[:6]) for candidate in visit.candidates],
             )
             self._db.execute(
                 "INSERT OR REPLACE INTO visits VALUES (?, ?, ?, ?, ?)",

@@ -2,19 +2,18 @@
 
 A scraper that cannot tell "the page changed" from "nothing was found" from "we are blocked" fails
 in silence, so every visit ends in one ``Outcome``, and those that need a person to look keep the
-page and a screenshot.
+page and a screenshot. What was gathered before something failed is kept too.
 """
 
 from __future__ import annotations
 
 import contextlib
-import enum
+import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import urldefrag, urlsplit
 
 from selenium import webdriver
 from selenium.common.exceptions import (
@@ -26,54 +25,15 @@ from selenium.common.exceptions import (
 )
 from selenium.webdriver.common.by import By
 
-from pipeline.scraping.sources import Page, Results, Search, Source
+from pipeline.scraping.outcome import Candidate, Gathered, Outcome, Stop, Visit
+from pipeline.scraping.reader import Reader, Tile
+from pipeline.scraping.sources import Search, Source
 from pipeline.workspace import atomic_write, write_text
 
-_CHUNK = 200  # tiles read by one call
+__all__ = ["Candidate", "Outcome", "Visit", "rest", "visit"]
+
+_BARREN = 3  # pages in a row that bring nothing new, after which the rest is left
 _TICK = 0.05  # seconds between two looks at a page that should change
-_SCRIPT = (resources.files("pipeline.scraping") / "reader.js").read_text(encoding="utf-8")
-
-
-class Outcome(enum.StrEnum):
-    RESULTS = "results"  # as many as wanted; there may be more
-    END = "end_of_results"  # all there are
-    EMPTY = "empty"  # the site says it has nothing
-    CONSENT_STUCK = "consent_stuck"
-    BLOCKED = "blocked"
-    LAYOUT_CHANGED = "layout_changed"
-    OFFLINE = "offline"
-
-    @property
-    def failed(self) -> bool:
-        return self not in (Outcome.RESULTS, Outcome.END, Outcome.EMPTY)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An image that a source offers. ``rank`` counts from 0 in the order of the page."""
-
-    rank: int
-    image_url: str
-    page_url: str | None = None
-    title: str | None = None
-    licence: str | None = None
-    author: str | None = None
-
-
-@dataclass(frozen=True)
-class Visit:
-    """What came of one visit. ``detail`` says in words what failed, ``evidence`` where it lies."""
-
-    outcome: Outcome
-    candidates: list[Candidate] = field(default_factory=list)
-    detail: str = ""
-    evidence: Path | None = None
-
-
-class _Stop(Exception):
-    def __init__(self, outcome: Outcome, detail: str) -> None:
-        super().__init__(detail)
-        self.outcome = outcome
 
 
 def visit(
@@ -93,60 +53,132 @@ def visit(
     """
     if isinstance(search, str):
         search = Search(source.pages[0], search, search)
-    page = _Page(driver, source, search.page)
     wanted = min(wanted, source.limits.results)
+    walk = _Walk(driver, source, search, wanted)
     try:
-        page.open(search.url)
-        outcome = page.scroll(wanted)
-        candidates = page.read(wanted) if outcome is not Outcome.EMPTY else []
-        return Visit(outcome, candidates)
-    except _Stop as stop:
+        return walk.gathered.visit(walk.pages(), wanted)
+    except Stop as stop:
         kept = None if stop.outcome is Outcome.OFFLINE else _keep(driver, evidence)
-        return Visit(stop.outcome, [], str(stop), kept)
+        walk.save(stop.outcome)
+        return walk.gathered.visit(stop.outcome, wanted, str(stop), kept)
 
 
-class _Page:
-    def __init__(self, driver: webdriver.Chrome, source: Source, page: Page) -> None:
-        self.driver, self.source, self.page = driver, source, page
+def rest(source: Source) -> None:
+    """The pause between two pages of a site, somewhat irregular."""
+    time.sleep(source.limits.pause * random.uniform(0.5, 1.5))
 
-    def call(self, function: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(
-            f"{_SCRIPT}\nreturn {function}(...arguments);", *arguments
-        )
 
-    def state(self) -> dict[str, Any]:
-        source = self.source
-        parts = {key: getattr(self.page.results, key) for key in Results.__dataclass_fields__}
-        return self.call("state", parts, source.consent.overlay, source.blocked.selectors)
+class _Walk:
+    """From page to page of one search."""
+
+    def __init__(
+        self, driver: webdriver.Chrome, source: Source, search: Search, wanted: int
+    ) -> None:
+        self.driver, self.source, self.search, self.wanted = driver, source, search, wanted
+        self.results = search.page.results
+        self.reader = Reader(driver, source, search.page)
+        self.gathered = Gathered()
+        self.known: set[str] = set()  # fragments and pictures that were seen
+        self.fresh_page()
+
+    def fresh_page(self) -> None:
+        self.tiles: list[Tile] = []  # of this page
+        self.taken: set[int] = set()  # places of those that were gathered
+        self.left = False  # whether this page has more than was wanted
+
+    @property
+    def missing(self) -> int:
+        return self.wanted - len(self.gathered)
+
+    def pages(self) -> Outcome:
+        """Gather until there is enough or no further page. No address is opened twice."""
+        opened, barren = {_same(self.search.url)}, 0
+        self.open(self.search.url)
+        while True:
+            before = len(self.gathered)
+            outcome = self.exhaust()
+            if outcome is Outcome.EMPTY:
+                return Outcome.END if before else outcome
+            following = self.reader.following() if self.results.next else None
+            if self.left or following is None:
+                return Outcome.RESULTS if self.left else outcome
+            if self.missing <= 0:
+                return Outcome.RESULTS
+            barren = 0 if len(self.gathered) > before else barren + 1
+            if _same(following) in opened or barren == _BARREN:
+                return Outcome.END
+            rest(self.source)
+            if following:
+                opened.add(_same(following))
+            self.turn(following)
+
+    def exhaust(self) -> Outcome:
+        """Gather from this page until there is enough or it has no more.
+
+        As many tiles as are missing need not do: a site may list a picture twice.
+        """
+        target = self.missing
+        while True:
+            outcome = self.scroll(target)
+            if outcome is Outcome.EMPTY:
+                return outcome
+            before, self.tiles = len(self.gathered), self.reader.tiles()
+            self.gather()
+            enough = self.missing <= 0 or len(self.gathered) == before
+            if outcome is not Outcome.RESULTS or enough:
+                return outcome
+            target = len(self.tiles) + self.missing
+
+    def turn(self, address: str) -> None:
+        """To the next page, by its address or by pressing a button."""
+        if address:
+            here = urlsplit(self.driver.current_url).hostname
+            if urlsplit(address).hostname != here:
+                raise Stop(
+                    Outcome.LAYOUT_CHANGED, f"results.next leads away from {here}, to {address}"
+                )
+            self.open(address)
+            return
+        mark = self.reader.mark()
+        self.press(self.results.next)
+        self.wait(lambda _: self.reader.mark() not in (mark, None), self.source.limits.wait)
+        if self.reader.mark() == mark:
+            raise Stop(
+                Outcome.LAYOUT_CHANGED,
+                f"results.next: {self.results.next!r} was pressed and the page stayed as it was",
+            )
+        self.fresh_page()
 
     def open(self, url: str) -> None:
         """Until there are tiles, or a sign of why there are none."""
         limits = self.source.limits
+        self.fresh_page()
         self.driver.set_page_load_timeout(limits.wait)
-        self.driver.set_script_timeout(60)
         try:
             self.driver.get(url)
         except TimeoutException:
-            raise _Stop(Outcome.OFFLINE, f"{url} gave no page in {limits.wait:g} s") from None
+            raise Stop(Outcome.OFFLINE, f"{url} gave no page in {limits.wait:g} s") from None
         except WebDriverException as error:
             if "net::ERR_" not in str(error.msg):
                 raise
             reason = str(error.msg).split("net::")[1].split()[0]
-            raise _Stop(Outcome.OFFLINE, f"{url} cannot be reached ({reason})") from None
+            raise Stop(Outcome.OFFLINE, f"{url} cannot be reached ({reason})") from None
         state = self.wait(
             lambda seen: seen["tiles"] or seen["none"] or seen["status"] >= 500, limits.wait
         )
         if not state["tiles"] and not state["none"]:
             if state["status"] >= 500:
-                raise _Stop(Outcome.OFFLINE, f"{url} answered {state['status']}")
-            missing = self.page.results.tile
-            raise _Stop(Outcome.LAYOUT_CHANGED, f"results.tile: nothing on {url} fits {missing!r}")
+                raise Stop(Outcome.OFFLINE, f"{url} answered {state['status']}")
+            raise Stop(
+                Outcome.LAYOUT_CHANGED,
+                f"results.tile: nothing on {url} fits {self.results.tile!r}",
+            )
 
     def wait(self, ready: Callable[[dict[str, Any]], Any], seconds: float) -> dict[str, Any]:
         """The state once ``ready``, or the last one. Longer while the page says it is busy."""
         start = time.monotonic()
         while True:
-            state = self.state()
+            state = self.reader.state()
             self.check_blocked(state)
             if state["consent"]:
                 self.consent()
@@ -159,13 +191,13 @@ class _Page:
 
     def check_blocked(self, state: dict[str, Any]) -> None:
         if state["url"].startswith("chrome-error:"):
-            raise _Stop(Outcome.OFFLINE, "the browser shows its own error page")
+            raise Stop(Outcome.OFFLINE, "the browser shows its own error page")
         marks = [mark for mark in self.source.blocked.addresses if mark in state["url"]]
         if state["blocked"] or marks:
             sign = state["blocked"] or marks[0]
-            raise _Stop(Outcome.BLOCKED, f"the site wants no robots ({sign} on {state['url']})")
+            raise Stop(Outcome.BLOCKED, f"the site wants no robots ({sign} on {state['url']})")
         if state["status"] in (403, 429):
-            raise _Stop(Outcome.BLOCKED, f"{state['url']} answered {state['status']}")
+            raise Stop(Outcome.BLOCKED, f"{state['url']} answered {state['status']}")
 
     def consent(self) -> None:
         rule = self.source.consent
@@ -173,10 +205,10 @@ class _Page:
             self.press(button)
             deadline = time.monotonic() + 2.0
             while time.monotonic() < deadline:
-                if not self.state()["consent"]:
+                if not self.reader.state()["consent"]:
                     return
                 time.sleep(_TICK)
-        raise _Stop(
+        raise Stop(
             Outcome.CONSENT_STUCK,
             f"consent.overlay {rule.overlay!r} stays; none of consent.buttons closes it",
         )
@@ -184,8 +216,9 @@ class _Page:
     def press(self, selector: str) -> None:
         """A real click where possible: some sites ignore those that a script dispatches."""
         with contextlib.suppress(NoSuchElementException, StaleElementReferenceException):
-            element = self.driver.find_element(By.CSS_SELECTOR, selector)
-            self.press_element(element)
+            found = self.driver.find_elements(By.CSS_SELECTOR, selector)
+            for element in [each for each in found if each.is_displayed()][:1] or found[:1]:
+                self.press_element(element)
 
     def press_element(self, element: Any) -> None:
         try:
@@ -197,87 +230,126 @@ class _Page:
         """Scroll and press "more" until there are ``wanted`` tiles or no more come.
 
         Never sleeps a fixed time: a round ends when tiles were added, the end came, or nothing
-        happened for ``limits.idle`` seconds; and it is not over while the spinner turns.
+        happened for ``limits.idle`` seconds; and it is not over while the spinner turns. What came
+        is read at once, for the next round may meet a captcha in its place.
         """
-        limits, idle = self.source.limits, 0
+        limits, results, idle = self.source.limits, self.results, 0
+        fixed = results.next and not (results.more or results.end or results.spinner)
         while True:
-            state = self.state()
+            state = self.reader.state()
             tiles, more = state["tiles"], state["more"]
             if not tiles and state["none"]:
                 return Outcome.EMPTY
-            if state["end"] and tiles <= wanted:
+            if (state["end"] and tiles <= wanted) or fixed:
                 return Outcome.END
             if tiles >= wanted:
                 return Outcome.RESULTS
+            self.tiles += self.reader.tiles(len(self.tiles))
             if idle == limits.rounds:
                 return self.gave_up(tiles)
-            self.call("scroll", self.page.results.tile)
+            self.reader.scroll()
             if more:
-                self.press(self.page.results.more)
+                self.press(results.more)
             after = self.wait(_changed(tiles, more), limits.idle)
             idle = 0 if _changed(tiles, more)(after) else idle + 1
 
     def gave_up(self, tiles: int) -> Outcome:
-        end = self.page.results.end
-        if not end:
+        end = self.results.end
+        if not end or self.results.next:
             return Outcome.END
-        raise _Stop(
+        raise Stop(
             Outcome.LAYOUT_CHANGED,
             f"results.end: after {tiles} tiles neither more came nor anything that fits {end!r}",
         )
 
-    def read(self, wanted: int) -> list[Candidate]:
-        """The first ``wanted`` tiles that have a full-size address, each address once."""
-        found = []
-        for start in range(0, wanted, _CHUNK):
-            found += self.read_tiles(start, min(start + _CHUNK, wanted))
-        self.click_for_missing(found)
-        candidates: dict[str, Candidate] = {}
-        for tile in found:
-            url = tile.get("image_url")
-            if url and url not in candidates:
-                rest = {key: tile.get(key) for key in ("page_url", "title", "licence", "author")}
-                candidates[url] = Candidate(len(candidates), url, **rest)
-        if found and not candidates:
-            rules = self.page.detail.get("image_url") or self.page.tile.get("image_url")
-            raise _Stop(
+    def gather(self, ask: bool = True) -> None:
+        """Candidates from the tiles of this page, each once, as long as more are wanted.
+
+        Args:
+            ask: whether the site may be asked for what the tiles do not say.
+        """
+        fresh = self.fresh()
+        places, self.left = fresh[: self.missing], len(fresh) > self.missing
+        self.taken.update(places)
+        try:
+            if ask:
+                self.fetch_fragments(places)
+                self.click_for_missing(places)
+        finally:
+            for place in places:
+                self.gathered.add(self.tiles[place])
+        if places and not self.gathered:
+            page = self.search.page
+            rules = page.detail.get("image_url") or page.tile.get("image_url") or ("script",)
+            raise Stop(
                 Outcome.LAYOUT_CHANGED,
-                f"image_url: nothing in {len(found)} tiles fits {' or '.join(rules or ())}",
+                f"image_url: nothing in {len(places)} tiles fits {' or '.join(rules)}",
             )
-        return list(candidates.values())
 
-    def read_tiles(self, start: int, stop: int) -> list[dict[str, str]]:
-        script = (
-            f"{_SCRIPT}\nconst done = arguments[arguments.length - 1];"
-            "read(...[...arguments].slice(0, -1)).then(done, () => done([]));"
-        )
-        arguments = (self.page.results.tile, start, stop, self.page.tile, self.page.detail)
-        return self.driver.execute_async_script(script, *arguments)
+    def fresh(self) -> list[int]:
+        """Places of the tiles that are new: not gathered, and no picture or page seen before."""
+        places: list[int] = []
+        for place, tile in enumerate(self.tiles):
+            key = next((tile[name][0] for name in ("image_url", "detail") if name in tile), None)
+            if place not in self.taken and key not in self.known:
+                places.append(place)
+                self.known |= {key} if key and len(places) <= self.missing else set()
+        return places
 
-    def click_for_missing(self, found: list[dict[str, str]]) -> None:
+    def fetch_fragments(self, places: list[int]) -> None:
+        due = [
+            place
+            for place in places
+            if "detail" in self.tiles[place] and "image_url" not in self.tiles[place]
+        ]
+        batch = 4 * self.source.limits.details
+        for start in range(0, len(due), batch):
+            part = due[start : start + batch]
+            answers = self.reader.fragments([self.tiles[place]["detail"][0] for place in part])
+            for place, (found, _) in zip(part, answers, strict=True):
+                self.tiles[place] |= found
+            refused = [status for _, status in answers if status]
+            if refused:
+                raise Stop(
+                    Outcome.BLOCKED,
+                    f"{self.tiles[part[0]]['detail'][0]} and the like answered {refused[0]}",
+                )
+
+    def click_for_missing(self, places: list[int]) -> None:
         """Open the panel of tiles whose fragment gave no address, as a person would."""
         misses = 0
-        for index, tile in enumerate(found):
-            if "image_url" in tile or not self.page.panel:
+        for place in places:
+            tile = self.tiles[place]
+            if "image_url" in tile or not self.search.page.panel:
                 continue
-            opened = self.click_tile(index, tile.get("id", ""))
+            opened = self.click_tile(place, tile["id"][0] if "id" in tile else "")
             misses = 0 if opened else misses + 1
             tile.update(opened)
             if misses == 3:
                 return
 
-    def click_tile(self, index: int, identity: str) -> dict[str, str]:
-        tiles = self.driver.find_elements(By.CSS_SELECTOR, self.page.results.tile)
-        with contextlib.suppress(StaleElementReferenceException):
-            self.press_element(tiles[index])
-        panel = self.page.panel.replace("{id}", identity)
+    def click_tile(self, place: int, identity: str) -> Tile:
+        """What the panel says, or the tile itself: some fill in an address when pressed."""
+        elements = self.driver.find_elements(By.CSS_SELECTOR, self.results.tile)
+        with contextlib.suppress(StaleElementReferenceException, IndexError):
+            self.press_element(elements[place])
+        selector = self.search.page.panel.replace("{id}", identity)
         deadline = time.monotonic() + min(5.0, self.source.limits.wait)
         while time.monotonic() < deadline:
-            opened = self.call("panel", panel, self.page.detail)
-            if "image_url" in opened:
-                return opened
+            for opened in (self.reader.panel(selector), *self.reader.tiles(place)[:1]):
+                if "image_url" in opened:
+                    return opened
             time.sleep(_TICK)
         return {}
+
+    def save(self, outcome: Outcome) -> None:
+        """Gather what the tiles at hand say; a site that refuses robots is asked nothing more."""
+        with contextlib.suppress(Stop, WebDriverException):
+            self.gather(ask=outcome is Outcome.LAYOUT_CHANGED)
+
+
+def _same(address: str) -> str:
+    return urldefrag(address).url
 
 
 def _changed(tiles: int, more: bool) -> Callable[[dict[str, Any]], bool]:
