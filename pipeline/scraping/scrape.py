@@ -29,7 +29,7 @@ from pipeline.scraping.guard import resolve
 from pipeline.scraping.ledger import Ledger
 from pipeline.scraping.page import Visit
 from pipeline.scraping.site import GALLERY, Site, check_gallery, open_site
-from pipeline.scraping.sources import Source, load_source
+from pipeline.scraping.sources import Search, Source, load_source
 from pipeline.scraping.visitors import Request, Visitors
 from pipeline.workspace import Workspace, exclusive
 
@@ -178,7 +178,8 @@ class _Run:
             if known is None:
                 job.visiting = True
                 url = job.source.search_url(query, self.sites[job.source.name].url)
-                self.visitors.submit(Request(job, query, url, wanted))
+                search = Search(job.source.pages[0], query, url)
+                self.visitors.submit(Request(job, search, wanted))
                 break
             job.offer(query, known)
         self.show()
@@ -221,9 +222,9 @@ class _Run:
         named = [self.sites[job.source.name].named(item) for item in visit.candidates]
         visit = Visit(visit.outcome, named)
         if job.pages:
-            self.ledger.record_visit(job.pages, request.query, request.wanted, visit)
+            self.ledger.record_visit(job.pages, request.search.query, request.wanted, visit)
         job.visiting = False
-        job.offer(request.query, visit)
+        job.offer(request.search.query, visit)
         self.advance(job)
 
     def show(self) -> None:

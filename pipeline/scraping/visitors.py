@@ -14,13 +14,13 @@ from pipeline.errors import PipelineError
 from pipeline.scraping.browser import Browser, BrowserGone
 from pipeline.scraping.frontier import Job
 from pipeline.scraping.page import Visit, visit
+from pipeline.scraping.sources import Search
 
 
 @dataclass(frozen=True)
 class Request:
     job: Job
-    query: str
-    url: str
+    search: Search
     wanted: int
 
 
@@ -92,7 +92,7 @@ class Visitors:
                 if not browser.running:
                     browser.start()
                 folder = self.evidence / f"{job.source.name}-{job.breed}"
-                return visit(browser.driver, job.source, request.url, request.wanted, folder)
+                return visit(browser.driver, job.source, request.search, request.wanted, folder)
             except BrowserGone as error:
                 browser.stop()
                 if self._stopping.is_set():
