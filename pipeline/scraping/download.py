@@ -1,32 +1,39 @@
 """A bounded pool of downloads in a thread of its own. No answer of a server is believed.
 
-Every body is counted while it streams, goes to a temporary file, is hashed, decoded and only then
-takes its place in the store. Failures that can pass are tried again later, without holding a
-connection while they wait.
+Every body is counted while it streams, hashed, decoded and only then takes its place in the store.
+Failures that can pass are tried again later, without holding a connection while they wait. Each hop
+of a redirect is a request of its own: it waits in the lane of its host and asks that host's
+robots.txt.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import email.utils
 import random
 import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from types import TracebackType
 
 import aiohttp
+from yarl import URL
 
-from pipeline.raw import Content, Store, examine
-from pipeline.scraping.guard import REFUSED, guarded_sockets
+from pipeline.raw import Content, Store
+from pipeline.scraping.failures import Failure, named
+from pipeline.scraping.fetch import Fetcher, Moved, address_of
+from pipeline.scraping.guard import guarded_sockets
+from pipeline.scraping.hosts import HostLimits, Lane, Lanes
+from pipeline.scraping.partials import Partials
+from pipeline.scraping.robots import Robots, Verdict
 
 REDIRECTS = 5
+LONGEST_PAUSE = 600.0  # seconds; a host that asks for a longer one is left alone in this run
 _CONNECT = 10.0  # seconds
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = 0.5, 60.0  # seconds
+_PATIENCE = 120.0  # seconds for a verdict
 
 
 Key = tuple[str, str]  # the ledger's: base and written-down URL
@@ -35,11 +42,14 @@ Key = tuple[str, str]  # the ledger's: base and written-down URL
 @dataclass(frozen=True)
 class Limits:
     connections: int = 8
+    per_host: int = 4  # connections to one host
+    rate: float = 0.0  # requests a second to one host; 0: no limit
     timeout: float = 30.0  # seconds for one attempt, from connecting to the last byte
     retries: int = 4  # attempts in all
     max_bytes: int = 26_214_400
     user_agent: str = "breed-diffusion"
     allowed: frozenset[tuple[str, int]] = frozenset()  # private (IP, port) pairs let through
+    hosts: Mapping[str, HostLimits] = field(default_factory=dict)  # by host or ``*.suffix``
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,7 @@ class Result:
     """How one URL ended: ``content`` and when, or the ``reason`` why there is none.
 
     ``lasting`` reasons (the page is gone, the file too large, …) are not tried again by a later
-    run; the others are.
+    run; the others are. ``final_url`` is where redirects led, None without any.
     """
 
     content: Content | None = None
@@ -56,34 +66,24 @@ class Result:
     lasting: bool = True
     status: int | None = None
     attempts: int = 1
+    final_url: str | None = None
 
 
-class _Failure(Exception):
-    """An attempt that failed. ``tries`` bounds the attempts for this cause (0: as configured)."""
-
-    def __init__(
-        self,
-        reason: str,
-        *,
-        passing: bool = False,
-        status: int | None = None,
-        wait: float | None = None,
-        tries: int = 0,
-    ) -> None:
-        super().__init__(reason)
-        self.reason, self.passing, self.status = reason, passing, status
-        self.wait, self.tries = wait, tries
-
-
-@dataclass
+@dataclass(slots=True)
 class _Ticket:
+    """One URL on its way. ``address`` is the hop it is at, ``spent`` the seconds of the others."""
+
     url: str
     key: Key
+    address: URL
     attempts: int = 0
+    hops: int = 0
+    spent: float = 0.0
+    status: int | None = None
 
 
 class Downloads:
-    """Fetches URLs side by side.
+    """Fetches URLs side by side, as fast as each host allows.
 
     ``on_result(key, result)`` and, if the pool itself fails (a full disk), ``on_crash(error)`` are
     called from the pool's thread.
@@ -99,10 +99,17 @@ class Downloads:
         self.store, self.limits = store, limits
         self.on_result, self.on_crash = on_result, on_crash
         self._loop = asyncio.new_event_loop()
-        self._queue: asyncio.Queue[_Ticket] = asyncio.Queue()
         self._thread = threading.Thread(target=self._run, name="downloads", daemon=True)
         self._main: asyncio.Task[None] | None = None
         self._ready = threading.Event()
+        self._partials = Partials(store)
+        self._lanes: Lanes[_Ticket] = Lanes(limits.per_host, limits.rate, limits.hosts)
+        self._free = limits.connections
+        self._open = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._group: asyncio.TaskGroup
+        self._robots: Robots
+        self._fetcher: Fetcher
 
     def __enter__(self) -> Downloads:
         self._thread.start()
@@ -120,7 +127,28 @@ class Downloads:
         self._thread.join(10)
 
     def submit(self, url: str, key: Key) -> None:
-        self._loop.call_soon_threadsafe(self._queue.put_nowait, _Ticket(url, key))
+        """Have ``url`` fetched; ``on_result`` hears of it exactly once. From any thread."""
+        with contextlib.suppress(RuntimeError):  # ended by itself, and ``on_crash`` has heard of it
+            self._loop.call_soon_threadsafe(self._accept, url, key)
+
+    def may_visit(self, url: str) -> Verdict:
+        """What the robots.txt of its site says of ``url``. From any thread but the pool's; waits
+        for the answer of the site."""
+        asking = self._ask(url)
+        try:
+            return asyncio.run_coroutine_threadsafe(asking, self._loop).result(_PATIENCE)
+        except TimeoutError:
+            return Verdict(False, "robots.txt does not arrive")
+        except (RuntimeError, CancelledError):
+            asking.close()
+            return Verdict(False, "the downloads have ended")
+
+    async def _ask(self, url: str) -> Verdict:
+        try:
+            with named():
+                return await self._robots.verdict(address_of(url))
+        except Failure as failure:
+            return Verdict(False, f"robots.txt cannot be read: {failure.reason}")
 
     def _cancel(self) -> None:
         if self._main is not None:
@@ -129,7 +157,6 @@ class Downloads:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._main = self._loop.create_task(self._serve())
-        self._loop.call_soon(self._ready.set)
         try:
             self._loop.run_until_complete(self._main)
         except asyncio.CancelledError:
@@ -139,50 +166,164 @@ class Downloads:
         except BaseException as error:
             self.on_crash(error)
         finally:
-            self._ready.set()
-            self._loop.close()
+            self._end()
+
+    def _end(self) -> None:
+        self._open = False
+        left = asyncio.all_tasks(self._loop)
+        for task in left:  # somebody's question about robots.txt
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self._partials.tidy()
+        self._ready.set()
+        self._loop.close()
 
     async def _serve(self) -> None:
         limits = self.limits
+        # Names are looked up in threads; a slow name server must not stop the others.
+        self._loop.set_default_executor(ThreadPoolExecutor(16, "names"))
         connector = aiohttp.TCPConnector(
-            limit=limits.connections, socket_factory=guarded_sockets(limits.allowed)
+            limit=0,  # the lanes count
+            ttl_dns_cache=60,
+            socket_factory=guarded_sockets(limits.allowed),
         )
-        timeout = aiohttp.ClientTimeout(total=limits.timeout, sock_connect=_CONNECT)
-        headers = {
-            "User-Agent": limits.user_agent,
-            "Accept": "image/*,*/*;q=0.5",
-            "Accept-Encoding": "identity",  # pictures are compressed; no bombs, true lengths
-        }
-        async with (
-            aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as session,
-            asyncio.TaskGroup() as group,
-        ):
-            for _ in range(limits.connections):
-                group.create_task(self._work(session))
+        session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT),
+            headers={
+                "User-Agent": limits.user_agent,
+                "Accept": "image/*,*/*;q=0.5",
+                "Accept-Encoding": "identity",  # pictures are compressed; true lengths
+            },
+            auto_decompress=False,  # no bombs
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=1 << 18,
+        )
+        async with session, asyncio.TaskGroup() as self._group:
+            spawn = self._group.create_task
+            self._robots = Robots(session, limits.user_agent, limits.retries, spawn)
+            with Fetcher(
+                session, self._partials, self._robots.token, limits.max_bytes
+            ) as self._fetcher:
+                self._open = True
+                self._ready.set()
+                self._pump()
+                await asyncio.Event().wait()
 
-    async def _work(self, session: aiohttp.ClientSession) -> None:
-        while True:
-            ticket = await self._queue.get()
-            ticket.attempts += 1
-            try:
-                content = await fetch(session, ticket.url, self.store, self.limits.max_bytes)
-            except _Failure as failure:
-                self._failed(ticket, failure)
-            else:
-                now = datetime.now(UTC).isoformat(timespec="seconds")
-                self.on_result(ticket.key, Result(content, now, attempts=ticket.attempts))
+    def _accept(self, url: str, key: Key) -> None:
+        try:
+            ticket = _Ticket(url, key, address_of(url))
+        except ValueError:
+            self.on_result(key, Result(reason="bad_address"))
+            return
+        self._queue(ticket)
+        self._pump()
 
-    def _failed(self, ticket: _Ticket, failure: _Failure) -> None:
+    def _queue(self, ticket: _Ticket, not_before: float | None = None) -> None:
+        lane = self._lanes.lane(ticket.address.host or "")
+        if lane.stopped:
+            self._give_up(ticket)
+            return
+        lane.add(ticket, not_before)
+        self._lanes.enlist(lane, self._loop.time())
+
+    def _pump(self) -> None:
+        """Start whatever may start, and come back when the next may."""
+        if not self._open:
+            return
+        now = self._loop.time()
+        while self._free and (taken := self._lanes.take(now)):
+            self._free -= 1
+            self._group.create_task(self._attempt(*taken))
+        when = self._lanes.next_time() if self._free else None
+        if self._timer is not None and self._timer.when() != when:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None and when is not None:
+            self._timer = self._loop.call_at(when, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._pump()
+
+    async def _attempt(self, lane: Lane[_Ticket], ticket: _Ticket) -> None:
+        began = self._loop.time()
+        ticket.attempts += ticket.hops == 0
+        try:
+            await self._ask_robots(lane, ticket)
+            seconds = self.limits.timeout - ticket.spent
+            content = await self._fetcher.fetch(lane, ticket.url, ticket.address, seconds)
+        except Moved as moved:
+            ticket.spent += self._loop.time() - began
+            self._moved(lane, ticket, moved.url)
+        except Failure as failure:
+            self._failed(lane, ticket, failure, began)
+        except BaseException:
+            self._open = False  # the pool ends: nothing new begins
+            raise
+        else:
+            lane.open()
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            final = str(ticket.address) if ticket.hops else None
+            result = Result(content, now, attempts=ticket.attempts, final_url=final)
+            self.on_result(ticket.key, result)
+        finally:
+            lane.finish()
+            self._free += 1
+            self._lanes.enlist(lane, self._loop.time())
+            self._pump()
+
+    async def _ask_robots(self, lane: Lane[_Ticket], ticket: _Ticket) -> None:
+        verdict = await self._robots.verdict(ticket.address)
+        if verdict.delay is not None:
+            lane.slow_down(verdict.delay)
+        if not lane.served:
+            lane.open()
+            self._lanes.enlist(lane, self._loop.time())
+            self._pump()
+        if not verdict.allowed:
+            raise Failure("robots", passing=True, tries=1)
+
+    def _moved(self, lane: Lane[_Ticket], ticket: _Ticket, url: URL) -> None:
+        lane.open()
+        ticket.hops, ticket.address = ticket.hops + 1, url
+        if ticket.hops > REDIRECTS:
+            self._give_up(ticket, Failure("redirect_loop"))
+        else:
+            self._queue(ticket, self._loop.time())
+
+    def _failed(self, lane: Lane[_Ticket], ticket: _Ticket, failure: Failure, began: float) -> None:
+        """Try again later, or report; and let the host's lane know."""
+        now = self._loop.time()
+        wait = back_off(ticket.attempts) if failure.wait is None else failure.wait
+        ticket.status = failure.status
+        if failure.status in (403, 429, 503):
+            lane.refuse(now, began)
+            if failure.status != 403:
+                lane.pause(now, wait)
+                lane.stopped = lane.stopped or wait > LONGEST_PAUSE
+        elif failure.status is not None and failure.status < 500:
+            lane.open()
         tries = min(failure.tries or self.limits.retries, self.limits.retries)
         if failure.passing and ticket.attempts < tries:
-            wait = back_off(ticket.attempts) if failure.wait is None else failure.wait
-            self._loop.call_later(wait, self._queue.put_nowait, ticket)
-            return
+            if failure.reason == "unreachable":
+                lane.pause(now, wait)
+            ticket.address, ticket.hops, ticket.spent = address_of(ticket.url), 0, 0.0
+            self._queue(ticket, now + wait)
+        else:
+            self._give_up(ticket, failure)
+        if lane.stopped:
+            for other in lane.drain():
+                self._give_up(other)
+
+    def _give_up(self, ticket: _Ticket, failure: Failure | None = None) -> None:
+        """Report the end of it; without a ``failure`` because its host is left alone now."""
         result = Result(
-            reason=failure.reason,
-            lasting=not failure.passing,
-            status=failure.status,
+            reason="host_stopped" if failure is None else failure.reason,
+            lasting=failure is not None and not failure.passing,
+            status=ticket.status if failure is None else failure.status,
             attempts=ticket.attempts,
+            final_url=str(ticket.address) if ticket.hops else None,
         )
         self.on_result(ticket.key, result)
 
@@ -191,80 +332,3 @@ def back_off(attempts: int) -> float:
     """Seconds to wait after so many attempts: doubling, with full jitter."""
     longest = min(_FIRST_BACK_OFF * 2 ** (attempts - 1), _LONGEST_BACK_OFF)
     return random.uniform(0.1, 1.0) * longest
-
-
-def retry_after(value: str | None, now: float | None = None) -> float | None:
-    """Seconds that a Retry-After header asks for (a number or a date), capped; None without."""
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            date = email.utils.parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        seconds = date.timestamp() - (time.time() if now is None else now)
-    return min(max(seconds, 0.0), _LONGEST_BACK_OFF) if seconds == seconds else None
-
-
-async def fetch(session: aiohttp.ClientSession, url: str, store: Store, max_bytes: int) -> Content:
-    """One attempt: the content of ``url``, already in the store. Raises ``_Failure``."""
-    temporary = store.temporary()
-    try:
-        async with session.get(url, max_redirects=REDIRECTS) as response:
-            _check_status(response)
-            await _receive(response, temporary, max_bytes)
-        # Decoding holds a core for milliseconds; the other downloads must not wait for it.
-        return await asyncio.to_thread(_take_in, temporary, store)
-    except aiohttp.TooManyRedirects:
-        raise _Failure("redirect_loop") from None
-    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, ValueError):
-        raise _Failure("bad_address") from None
-    except TimeoutError:
-        raise _Failure("timeout", passing=True) from None
-    except aiohttp.ClientPayloadError:  # fewer bytes than Content-Length announced
-        raise _Failure("cut_short", passing=True, tries=2) from None
-    except aiohttp.ClientConnectorError as error:
-        if REFUSED in str(error.os_error):
-            raise _Failure("private_address") from None
-        raise _Failure("unreachable", passing=True) from None
-    except (aiohttp.ClientError, ConnectionError):
-        raise _Failure("connection_lost", passing=True) from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _check_status(response: aiohttp.ClientResponse) -> None:
-    status = response.status
-    wait = retry_after(response.headers.get("Retry-After"))
-    if status == 429:
-        raise _Failure("rate_limited", passing=True, status=status, wait=wait)
-    if status >= 500:
-        raise _Failure("server_error", passing=True, status=status, wait=wait)
-    if status in (404, 410):
-        raise _Failure("dead_link", status=status)
-    if status in (401, 403, 451):
-        raise _Failure("forbidden", status=status)
-    if status != 200:
-        raise _Failure("refused", status=status)
-
-
-async def _receive(response: aiohttp.ClientResponse, temporary: Path, max_bytes: int) -> None:
-    announced = response.content_length
-    if announced is not None and announced > max_bytes:
-        raise _Failure("too_large")
-    got = 0
-    with temporary.open("wb") as file:
-        async for chunk in response.content.iter_chunked(1 << 16):
-            got += len(chunk)
-            if got > max_bytes:
-                raise _Failure("too_large")
-            file.write(chunk)
-
-
-def _take_in(temporary: Path, store: Store) -> Content:
-    content = examine(temporary.read_bytes())
-    if not store.has(content):
-        store.adopt(temporary, content)
-    return content

@@ -17,24 +17,33 @@ from pipeline.errors import ParamsError
 
 REFUSED = "refused address"  # found again in the text of the error that the client makes of ours
 
-# Global by the letter of the registry, yet a way to reach any IPv4 address, private ones too.
-_TUNNELS = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")))
+# All of the IPv6 internet is in here: NAT64, mapped, site-local and what is not handed out is not.
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+# Global by the letter of the registry, yet ways to reach any IPv4 address, private ones too, or
+# networks that Python's tables learned of late.
+_CLOSED = tuple(map(ipaddress.ip_network, ("2002::/16", "3fff::/20")))
+_CLOSED_4 = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24")))
 _PORTS = (80, 443)
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the open internet."""
+    """Whether an IP address belongs to the open internet. Raises ``ValueError`` if it is none."""
     ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
     if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
-        elif any(ip in tunnel for tunnel in _TUNNELS):
-            return False
-    return ip.is_global and not ip.is_multicast
+        closed = ip not in _UNICAST or any(ip in network for network in _CLOSED)
+    else:
+        closed = any(ip in network for network in _CLOSED_4)
+    return ip.is_global and not ip.is_multicast and not closed
 
 
 def resolve(hosts: Iterable[str]) -> frozenset[tuple[str, int]]:
-    """The (IP, port) pairs of ``host:port`` texts, which are then let through exactly."""
+    """The (IP, port) pairs of ``host:port`` texts, which are then let through exactly.
+
+    Raises:
+        ParamsError: a text that is no host and port, or a name nobody knows.
+    """
     pairs = set()
     for text in hosts:
         host, _, port = text.rpartition(":")

@@ -119,8 +119,12 @@ class _Run:
         self.bar: tqdm
         allowed = resolve(host for site in sites.values() for host in site.allowed)
         limits = Limits(
-            *(params.connections, params.timeout, params.retries),
-            *(params.max_bytes, params.user_agent, allowed),
+            connections=params.connections,
+            timeout=params.timeout,
+            retries=params.retries,
+            max_bytes=params.max_bytes,
+            user_agent=params.user_agent,
+            allowed=allowed,
         )
         self.downloads = Downloads(
             store,
