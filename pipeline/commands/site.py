@@ -27,10 +27,10 @@ def gallery(images: Path | None, port: int, host: str, per_breed: int, seed: int
     from pipeline.scraping.gallery import Gallery, run
 
     workspace = Workspace.find()
-    planted = schema.load(workspace.params).scrape.gallery.planted
+    mine = schema.load(workspace.params).scrape.gallery
     known = load_breeds(workspace.breeds)
     names, phrases = [b.name for b in known], {b.name: b.queries for b in known}
-    site = Gallery(names, seed, per_breed, planted, images, phrases)
+    site = Gallery(names, seed, per_breed, mine.planted, images, phrases, mine.faults)
 
     def ready(url: str) -> None:
         click.echo(url)

@@ -134,10 +134,12 @@ def _embedded_gallery(
     from pipeline.scraping.gallery import Gallery, serve
 
     mine, folder = params.gallery, gallery_folder(params.gallery, workspace)
-    per_breed = generous(params.sources[GALLERY], max(SPARE, 0.75 * mine.planted))
+    lost = 0.75 * mine.planted + mine.faults / (1 - mine.faults)
+    per_breed = generous(params.sources[GALLERY], max(SPARE, lost))
     identity = {
         "seed": mine.seed,
         "planted": mine.planted,
+        "faults": mine.faults,
         "images": None if folder is None else _listing(folder),
         "code": _code_of_gallery(),
     }
@@ -148,6 +150,7 @@ def _embedded_gallery(
         planted=mine.planted,
         images=folder,
         phrases={breed.name: breed.queries for breed in breeds},
+        faults=mine.faults,
     )
     base = f"{GALLERY} {fingerprint(identity)[:16]}"
     with serve(gallery) as url:

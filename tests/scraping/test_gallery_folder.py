@@ -50,6 +50,18 @@ def test_originals_are_served_byte_for_byte(folder: Path) -> None:
     assert sent == {path.read_bytes() for path in folder.rglob("*.*")}
 
 
+def test_health_notices_a_file_that_changed_under_its_name(folder: Path) -> None:
+    one = folder / "beagle" / "one.jpg"
+    with serve(Gallery(images=folder)) as url:
+        seen = [get(url + "/healthz")[1], get(url + "/healthz")[1]]
+        Image.new("RGB", (310, 200), "red").save(one)
+        seen.append(get(url + "/healthz")[1])
+        one.unlink()
+        seen.append(get(url + "/healthz")[1])
+    assert seen[0] == seen[1]
+    assert len(set(seen)) == 3
+
+
 @pytest.mark.parametrize(
     ("query", "count"),
     [("", 3), ("my dogs", 3), ("siberian husky dog", 1), ("beagle", 2), ("two", 1), ("cat", 0)],

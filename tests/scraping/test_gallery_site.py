@@ -324,6 +324,19 @@ def test_a_phrase_finds_a_breed_whose_name_says_little() -> None:
 # --------------------------------------------------------------------------- serving
 
 
+def test_health_tells_one_gallery_from_another() -> None:
+    def told(**changed: object) -> str:
+        arguments = {"breeds": BREEDS, "seed": 1, "per_breed": 6, "planted": 0.2} | changed
+        with serve(Gallery(**arguments)) as url:  # type: ignore[arg-type]
+            return get(url + "/healthz").text
+
+    same = told()
+    assert told() == same and same.strip() not in ("", "ok")
+    others = [{"seed": 2}, {"per_breed": 7}, {"planted": 0.3}, {"faults": 0.1},
+              {"breeds": BREEDS[::-1]}, {"phrases": {"beagle": ["snoopy"]}}]  # fmt: skip
+    assert len({same, *(told(**other) for other in others)}) == 1 + len(others)
+
+
 def test_a_taken_port_is_one_clear_line(gallery: Gallery) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -335,6 +348,6 @@ def test_a_taken_port_is_one_clear_line(gallery: Gallery) -> None:
 
 def test_the_server_stops_with_its_context(gallery: Gallery) -> None:
     with serve(gallery) as url:
-        assert get(url + "/healthz").text == "ok"
+        assert get(url + "/healthz").status == 200
     with pytest.raises(urllib.error.URLError):
         get(url + "/healthz")

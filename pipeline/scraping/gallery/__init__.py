@@ -32,6 +32,7 @@ class Gallery:
         planted: share of results that are copies, collages or faults, 0 to 0.9.
         images: serve this folder instead (flat, or a folder a class); nothing is planted then.
         phrases: more search phrases by breed, for names that say little ("gsd").
+        faults: share of results whose download misbehaves (faults.py), 0 to 0.9.
 
     Raises:
         PipelineError: ``images`` is no folder, or holds no pictures.
@@ -45,11 +46,12 @@ class Gallery:
         planted: float = 0.2,
         images: Path | None = None,
         phrases: Mapping[str, Sequence[str]] | None = None,
+        faults: float = 0.0,
     ) -> None:
         self.collection: Collection = (
-            Folder(Path(images))
+            Folder(Path(images), faults)
             if images is not None
-            else Drawn(list(breeds), seed, per_breed, planted, phrases)
+            else Drawn(list(breeds), seed, per_breed, planted, phrases, faults)
         )
         self._site = Site(self.collection, own=images is not None)
 
@@ -64,7 +66,7 @@ class Gallery:
         Columns: id, breed, rank, kind (single, exact_copy, near_duplicate, collage, broken,
         dead_link, redirect, slow, rate_limited), of (id of the picture it copies), edit, url (the
         original's path), format, width, height (of the file served; null where that is no whole
-        picture).
+        picture), fault (how its download misbehaves, a key of ``faults.ENDS``; null: it does not).
         """
         rows = [
             entry.row()

@@ -14,6 +14,8 @@ from PIL import Image
 
 from pipeline.scraping.gallery import edits
 from pipeline.scraping.gallery.entry import Answer, Entry, best_names, make_id, small_file
+from pipeline.scraping.gallery.faults import with_faults
+from pipeline.scraping.gallery.identity import code_version
 from pipeline.scraping.gallery.picture import (
     Picture,
     describe,
@@ -61,10 +63,12 @@ class Drawn:
         per_breed: int,
         planted: float,
         phrases: Mapping[str, Sequence[str]] | None = None,
+        faults: float = 0.0,
     ) -> None:
         self.seed, self.phrases = seed, dict(phrases or {})
+        self._shape = (per_breed, planted, faults)
         self._by_breed = {
-            breed: _catalogue(seed, breed, turn, per_breed, planted)
+            breed: with_faults(_catalogue(seed, breed, turn, per_breed, planted), faults, turn)
             for turn, breed in enumerate(breeds)
         }
         self._by_id = {item.id: item for items in self._by_breed.values() for item in items}
@@ -97,6 +101,11 @@ class Drawn:
     def original(self, entry: Entry) -> Answer:
         """The file behind the result's URL, faults of its bytes included."""
         return self._file(entry.id)
+
+    def identity(self) -> object:
+        """All that decides the drawings, the code that draws them included."""
+        phrases = {name: list(texts) for name, texts in sorted(self.phrases.items())}
+        return [self.seed, self.names(), *self._shape, phrases, code_version()]
 
     def _draw_small(self, id: str, longest: int) -> Answer:
         entry = self._by_id[id]

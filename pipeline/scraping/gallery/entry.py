@@ -12,7 +12,9 @@ from PIL import Image
 
 from pipeline.scraping.gallery.picture import encode
 
-COLUMNS = ("id", "breed", "rank", "kind", "of", "edit", "url", "format", "width", "height")
+COLUMNS = (
+    "id", "breed", "rank", "kind", "of", "edit", "url", "format", "width", "height", "fault",
+)  # fmt: skip
 
 # Words that every query has and no breed is told by.
 _FILLERS = frozenset(
@@ -38,6 +40,7 @@ class Entry:
     title: str
     licence: str
     author: str
+    fault: str | None = None  # how its download misbehaves (faults.py)
 
     @property
     def url(self) -> str:
@@ -87,6 +90,10 @@ class Collection(Protocol):
 
     def original(self, entry: Entry) -> Answer | None:
         """The full-size file; None if there is none any more."""
+        ...
+
+    def identity(self) -> object:
+        """What pages and files follow from, as plain values: as long as it stays, so do they."""
         ...
 
 

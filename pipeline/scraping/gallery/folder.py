@@ -24,6 +24,7 @@ from pipeline.scraping.gallery.entry import (
     telling,
     words,
 )
+from pipeline.scraping.gallery.faults import with_faults
 from pipeline.scraping.gallery.picture import fitted, on_white
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
@@ -37,7 +38,7 @@ MAX_PIXELS = 80_000_000
 class Folder:
     """The pictures under ``root`` (``Collection``): each folder is a breed."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, faults: float = 0.0) -> None:
         if not root.is_dir():
             raise PipelineError(f"gallery: {root}: no such folder of pictures")
         self.root = root.resolve()
@@ -50,6 +51,10 @@ class Folder:
             raise PipelineError(
                 f"gallery: {root}: holds no pictures; looked for {', '.join(sorted(MEDIA))}"
             )
+        self.faults = faults
+        for turn, (name, group) in enumerate(self._by_name.items()):
+            self._by_name[name] = with_faults(group, faults, turn)
+            self._by_id |= {entry.id: entry for entry in self._by_name[name]}
         self._small = lru_cache(maxsize=1024)(self._make_small)
 
     def _add(self, path: Path) -> None:
@@ -114,6 +119,18 @@ class Folder:
         """The file's own bytes."""
         data = self._read(entry.id)
         return None if data is None else Answer(data, MEDIA[entry.extension])
+
+    def identity(self) -> object:
+        """The files as they are now: one that changed under its name is another."""
+        return [self.faults, [self._stamp(path) for path in self._paths.values()]]
+
+    def _stamp(self, path: Path) -> list[object]:
+        name = os.fsencode(path.relative_to(self.root)).hex()
+        try:
+            status = path.lstat()
+        except OSError:
+            return [name]
+        return [name, status.st_size, status.st_mtime_ns]
 
     def _read(self, id: str) -> bytes | None:
         """The bytes of a file; None if it went away or became a link since the folder was read."""

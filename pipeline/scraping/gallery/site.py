@@ -12,11 +12,19 @@ from jinja2 import Environment, FileSystemLoader
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import (
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+)
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from pipeline.scraping.gallery.entry import Answer, Collection, Entry, suggestions
+from pipeline.scraping.gallery.faults import Faults, robots_lines
+from pipeline.scraping.gallery.identity import digest
 
 BATCH = 24  # results a batch: in the page itself, and each time one scrolls to its end
 THUMB = 240  # longest side of a thumbnail
@@ -43,7 +51,7 @@ class Site:
     def __init__(self, collection: Collection, own: bool) -> None:
         self.collection = collection
         self.own = own  # a user's own folder, not drawn dogs
-        self.limited: set[str] = set()  # ids that have had their one 429
+        self.faults = Faults()
         self.templates = Environment(
             loader=FileSystemLoader(HERE / "templates"), autoescape=True, trim_blocks=True,
             lstrip_blocks=True,
@@ -61,8 +69,8 @@ class Site:
                 Route("/original/{name}", self.original),
                 Route("/moved/{name}", self.moved),
                 Route("/about", self.about),
-                Route("/robots.txt", _robots),
-                Route("/healthz", _healthz),
+                Route("/robots.txt", self.robots),
+                Route("/healthz", self.healthz),
                 Mount("/static", StaticFiles(directory=HERE / "static")),
             ],
             exception_handlers={404: self.not_found},
@@ -157,34 +165,43 @@ class Site:
             return PlainTextResponse("this picture is gone", int(str(entry.edit)))
         if entry.kind == "redirect":
             return RedirectResponse(f"/moved/{entry.id}.{entry.extension}", 302)
-        if entry.kind == "rate_limited" and entry.id not in self.limited:
-            self.limited.add(entry.id)
+        if entry.kind == "rate_limited" and self.faults.first_time(entry):
             return PlainTextResponse("too many requests", 429, {"Retry-After": "1"})
         if entry.kind == "slow":
             await asyncio.sleep(random.Random(entry.id).uniform(0.5, 1.4))
-        return await self._whole(entry)
+        return self.faults.instead(entry) or await self._whole(entry, request)
 
     async def moved(self, request: Request) -> Response:
         """Where the redirects of ``/original/`` lead."""
         entry = self._named(request)
         if entry is None or entry.kind != "redirect":
             return PlainTextResponse("no such picture", 404)
-        return await self._whole(entry)
+        return await self._whole(entry, request)
 
     def _named(self, request: Request) -> Entry | None:
         id, _, extension = request.path_params["name"].partition(".")
         entry = self.collection.entry(id)
         return entry if entry is not None and entry.extension == extension else None
 
-    async def _whole(self, entry: Entry) -> Response:
+    async def _whole(self, entry: Entry, request: Request) -> Response:
         answer = await run_in_threadpool(self.collection.original, entry)
         if answer is None:
             return PlainTextResponse("this picture is gone", 404)
-        return _file(answer, "max-age=60")
+        return self.faults.send(entry, answer, request) or _file(answer, "max-age=60")
 
     async def about(self, request: Request) -> Response:
         """What this site is."""
         return self.render(request, "about.html", query="")
+
+    async def robots(self, _request: Request) -> Response:
+        """Everything is allowed, but for what is there to be forbidden."""
+        forbidden = robots_lines(self.collection.entries(self.collection.names()))
+        return PlainTextResponse("\n".join(["User-agent: *", "Allow: /", *forbidden, ""]))
+
+    async def healthz(self, _request: Request) -> Response:
+        """That the site is up, and which one: the digest changes with whatever it shows."""
+        identity = await run_in_threadpool(self.collection.identity)
+        return JSONResponse({"gallery": digest(identity)})
 
     async def not_found(self, request: Request, _error: Exception | None) -> Response:
         """The page for an address that is none."""
@@ -206,11 +223,3 @@ def _size_text(entry: Entry) -> str:
 def _file(answer: Answer, keep: str) -> Response:
     headers = {"Cache-Control": keep, "X-Content-Type-Options": "nosniff"}
     return Response(answer.body, 200, headers, answer.media_type)
-
-
-async def _robots(_request: Request) -> Response:
-    return PlainTextResponse("User-agent: *\nAllow: /\n")
-
-
-async def _healthz(_request: Request) -> Response:
-    return PlainTextResponse("ok")
