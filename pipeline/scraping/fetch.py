@@ -89,7 +89,8 @@ class Fetcher:
         try:
             with named():
                 async with asyncio.timeout(max(seconds, 0.01)):
-                    await self._request(lane, address, body)
+                    while not await self._request(lane, address, body):
+                        pass  # a range that does not fit: once more, from the start
         except Failure as failure:
             if failure.reason == "cut_short" and not body.resumable:
                 failure.tries = failure.tries or 2  # it begins anew each time
@@ -107,15 +108,16 @@ class Fetcher:
                 body.leave(keep=True)
             raise
 
-    async def _request(self, lane: Lane[Any], address: URL, body: Body) -> None:
+    async def _request(self, lane: Lane[Any], address: URL, body: Body) -> bool:
+        """Whether ``body`` is whole now; if not, it is to begin anew."""
         headers = body.request()
         if not lane.served and not len(lane):
             headers["Connection"] = "close"  # this host may well have no other picture
         async with self._session.get(address, headers=headers, allow_redirects=False) as response:
             if response.status in (301, 302, 303, 307, 308) and "Location" in response.headers:
                 raise Moved(address_of(address.join(URL(response.headers["Location"]))))
-            if not _check_status(response.status, response.headers, body):
-                return
+            if (what := _check_status(response.status, response.headers, body)) is not None:
+                return what
             if opted_out(response.headers, self._token):
                 raise Failure("opted_out", status=response.status)
             announced = response.content_length
@@ -127,10 +129,11 @@ class Fetcher:
                 body.write(data)
                 if wait := lane.spend(len(data), time.monotonic()):
                     await asyncio.sleep(wait)
+        return True
 
 
-def _check_status(status: int, headers: Mapping[str, str], body: Body) -> bool:
-    """Whether more of the body follows, or the whole of it: then ``body`` has begun anew.
+def _check_status(status: int, headers: Mapping[str, str], body: Body) -> bool | None:
+    """None: what ``body`` lacks follows. Else whether it is whole; if not, it is to begin anew.
 
     Raises:
         Failure: there is no body.
@@ -146,24 +149,15 @@ def _check_status(status: int, headers: Mapping[str, str], body: Body) -> bool:
         raise Failure("forbidden", status=status)
     if status == 200:
         body.restart(validator(headers, status))
-        return True
+        return None
     if not body.size or status not in (206, 416):
         raise Failure("refused", status=status)
-    missing = _missing(status, headers, body)
-    if missing is None:
-        body.restart()
-        raise Failure("cut_short", passing=True, status=status, wait=0.0)
-    return missing
-
-
-def _missing(status: int, headers: Mapping[str, str], body: Body) -> bool | None:
-    """Whether bytes are missing after those of ``body``; None if the answer does not fit them."""
     place = headers.get("Content-Range", "").strip()
-    if not body.is_of(headers):
-        return None
-    if status == 416:  # the mark was right, else this were a 200: we had all of it
-        return False if place == f"bytes */{body.size}" else None
-    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", place)
-    if not found or int(found[1]) != body.size or int(found[2]) + 1 != int(found[3]):
-        return None
-    return True
+    if body.is_of(headers):
+        if status == 416 and place == f"bytes */{body.size}":  # else it were a 200
+            return True
+        found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", place)
+        if found and int(found[1]) == body.size and int(found[2]) + 1 == int(found[3]):
+            return None
+    body.restart()
+    return False

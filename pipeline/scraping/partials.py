@@ -96,6 +96,7 @@ class Partials:
                 raise ValueError
             partial = Partial(path, file, str(notes["validator"]))
         except (OSError, ValueError, KeyError, TypeError):
+            _notes(path).unlink(missing_ok=True)
             partial = Partial(path, file)
         if partial.validator and partial.size:
             return partial

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import gzip
 import queue
 import time
 from collections.abc import Iterator
@@ -11,9 +14,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import tiny_site
+from wire import Request, download, serving
 
 from pipeline.raw import Store
-from pipeline.scraping.download import Downloads, Key, Limits, Result, back_off
+from pipeline.scraping.download import Downloads, Limits, Result, back_off
 from pipeline.scraping.fetch import retry_after
 from pipeline.scraping.guard import resolve
 
@@ -24,25 +28,6 @@ PICTURE = sha256(tiny_site.picture(1)).hexdigest()
 def site() -> Iterator[str]:
     with tiny_site.running() as url:
         yield url
-
-
-def download(
-    urls: list[str], folder: Path, *, allow: str | list[str] = "", **limits: object
-) -> dict[str, Result]:
-    sites = [allow] if isinstance(allow, str) else allow
-    allowed = resolve(urlsplit(site).netloc for site in sites if site)
-    done: queue.SimpleQueue[tuple[Key, Result]] = queue.SimpleQueue()
-    settings = Limits(**{"timeout": 10.0, "max_bytes": 200_000, "allowed": allowed} | limits)  # type: ignore[arg-type]
-    errors: list[BaseException] = []
-    with Downloads(
-        Store(folder), settings, lambda key, result: done.put((key, result)), errors.append
-    ) as pool:
-        for url in urls:
-            pool.submit(url, ("", url))
-        results = dict(done.get(timeout=20) for _ in urls)
-    assert not errors
-    assert not list(folder.glob(".*.part")), "no half-written file stays"
-    return {key[1]: result for key, result in results.items()}
 
 
 def one(site: str, folder: Path, kind: str, **limits: object) -> Result:
@@ -113,6 +98,108 @@ def test_private_addresses_are_refused_however_they_are_written(site: str, tmp_p
     results = download(urls, tmp_path, retries=1)
     assert {url: results[url].reason for url in urls} == dict.fromkeys(urls, "private_address")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("http://169.254.169.254/latest", "http://10.0.0.1/", "http://[::1]/", "http://0x7f.1/"),
+        *("http://[64:ff9b::7f00:1]/", "http://[2002:7f00:1::]/", "http://[::ffff:10.0.0.1]/"),
+        *("http://224.0.0.1/", "http://[ff02::1]/", "http://8.8.8.8:6379/", "//127.0.0.2:80/x"),
+    ],
+)
+def test_no_redirect_leads_into_a_private_network(tmp_path: Path, target: str) -> None:
+    async def moved(request: Request) -> None:
+        await request.reply(b"", 302, Location=target)
+
+    with serving(moved) as site:
+        url = site.url("x")
+        result = download([url], tmp_path, allow=url)[url]
+    assert (result.reason, result.lasting) == ("private_address", True)
+    assert result.final_url is not None and result.final_url != url
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://a/", "mailto:a@b", "javascript:1"])
+def test_a_redirect_to_no_address_of_the_web(tmp_path: Path, target: str) -> None:
+    async def moved(request: Request) -> None:
+        await request.reply(b"", 302, Location=target)
+
+    with serving(moved) as site:
+        url = site.url("x")
+        assert download([url], tmp_path, allow=url)[url].reason == "bad_address"
+
+
+def test_a_body_that_drips_ends_at_the_total_timeout(tmp_path: Path) -> None:
+    async def drip(request: Request) -> None:
+        await request.say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(1000):
+            await request.say(b"x")
+            await asyncio.sleep(0.05)
+
+    with serving(drip) as site:
+        start = time.monotonic()
+        result = download([site.url("x")], tmp_path, allow=site.url(), timeout=0.4, retries=2)
+        assert time.monotonic() - start < 3
+    assert [(each.reason, each.attempts) for each in result.values()] == [("timeout", 2)]
+
+
+def test_a_redirect_does_not_lengthen_the_total_timeout(tmp_path: Path) -> None:
+    async def slowly(request: Request) -> None:
+        await asyncio.sleep(0.3)
+        await request.reply(b"", 302, Location="/next")
+
+    with serving(slowly) as site:
+        result = download([site.url("x")], tmp_path, allow=site.url(), timeout=0.5, retries=1)
+        assert len(site.asked()) <= 3
+    assert [each.reason for each in result.values()] == ["timeout"]
+
+
+def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
+    bomb = gzip.compress(bytes(100 << 20))
+
+    async def explode(request: Request) -> None:
+        assert request.headers["accept-encoding"] == "identity"
+        await request.reply(bomb, Content_Encoding="gzip", Content_Type="image/jpeg")
+
+    with serving(explode) as site:
+        (result,) = download([site.url("x")], tmp_path, allow=site.url()).values()
+    assert result.content is not None and result.content.bytes == len(bomb)
+    assert result.content.ext == "bin" and not result.content.is_picture
+
+
+def test_no_cookie_is_kept_and_connections_are(tmp_path: Path) -> None:
+    peers = set()
+
+    async def cookie(request: Request) -> None:
+        assert "cookie" not in request.headers
+        peers.add(request.writer.get_extra_info("peername"))
+        await request.reply(tiny_site.picture(1), Set_Cookie="a=b; Path=/")
+
+    with serving(cookie) as site:
+        urls = [site.url(str(i)) for i in range(50)]
+        results = download(urls, tmp_path, allow=urls, per_host=2)
+    assert all(each.content for each in results.values())
+    assert len(peers) <= 4
+
+
+def test_a_disk_that_is_full_ends_the_pool_and_is_reported(tmp_path: Path) -> None:
+    class Full(Store):
+        def put(self, data: bytes, content: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    crashes: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
+
+    async def fine(request: Request) -> None:
+        await request.reply(tiny_site.picture(1))
+
+    with serving(fine) as site:
+        limits = Limits(allowed=resolve([f"127.0.0.1:{site.port}"]))
+        with Downloads(Full(tmp_path), limits, lambda *_: None, crashes.put) as pool:
+            for i in range(20):
+                pool.submit(site.url(str(i)), ("", str(i)))
+            error = crashes.get(timeout=10)
+            pool.submit(site.url("after"), ("", "after"))
+    assert isinstance(error, OSError) and error.errno == errno.ENOSPC and crashes.empty()
 
 
 def test_addresses_that_are_none(tmp_path: Path) -> None:
