@@ -14,6 +14,7 @@ nothing makes way for the next alternative. ``reader.js`` applies the same rules
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ class Alternative:
     filters: tuple[tuple[str, ...], ...]
 
 
+@functools.cache
 def parse(text: str, in_page: bool = True) -> Alternative:
     """The parts of an alternative.
 

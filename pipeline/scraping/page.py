@@ -8,14 +8,12 @@ page and a screenshot. What was gathered before something failed is kept too.
 from __future__ import annotations
 
 import contextlib
-import random
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urldefrag, urlsplit
 
-from selenium import webdriver
 from selenium.common.exceptions import (
     ElementNotInteractableException,
     NoSuchElementException,
@@ -24,20 +22,21 @@ from selenium.common.exceptions import (
     WebDriverException,
 )
 from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webdriver import WebDriver
 
 from pipeline.scraping.outcome import Candidate, Gathered, Outcome, Stop, Visit
 from pipeline.scraping.reader import Reader, Tile
 from pipeline.scraping.sources import Search, Source
 from pipeline.workspace import atomic_write, write_text
 
-__all__ = ["Candidate", "Outcome", "Visit", "rest", "visit"]
+__all__ = ["Candidate", "Outcome", "Visit", "visit"]
 
 _BARREN = 3  # pages in a row that bring nothing new, after which the rest is left
 _TICK = 0.05  # seconds between two looks at a page that should change
 
 
 def visit(
-    driver: webdriver.Chrome,
+    driver: WebDriver,
     source: Source,
     search: Search | str,
     wanted: int,
@@ -63,16 +62,11 @@ def visit(
         return walk.gathered.visit(stop.outcome, wanted, str(stop), kept)
 
 
-def rest(source: Source) -> None:
-    """The pause between two pages of a site, somewhat irregular."""
-    time.sleep(source.limits.pause * random.uniform(0.5, 1.5))
-
-
 class _Walk:
     """From page to page of one search."""
 
     def __init__(
-        self, driver: webdriver.Chrome, source: Source, search: Search, wanted: int
+        self, driver: WebDriver, source: Source, search: Search, wanted: int
     ) -> None:
         self.driver, self.source, self.search, self.wanted = driver, source, search, wanted
         self.results = search.page.results
@@ -107,7 +101,7 @@ class _Walk:
             barren = 0 if len(self.gathered) > before else barren + 1
             if _same(following) in opened or barren == _BARREN:
                 return Outcome.END
-            rest(self.source)
+            time.sleep(self.source.limits.jittered_pause())
             if following:
                 opened.add(_same(following))
             self.turn(following)
@@ -360,7 +354,7 @@ def _changed(tiles: int, more: bool) -> Callable[[dict[str, Any]], bool]:
     return changed
 
 
-def _keep(driver: webdriver.Chrome, folder: Path) -> Path | None:
+def _keep(driver: WebDriver, folder: Path) -> Path | None:
     """Page and screenshot for a person to look at; None if not even that works."""
     try:
         write_text(folder / "page.html", driver.page_source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote, quote_plus, urlsplit
@@ -81,6 +82,10 @@ class Limits:
     pause: float = 1.0
     visits: int = 1
     details: int = 4
+
+    def jittered_pause(self) -> float:
+        """Seconds to rest now: ``pause``, half of it more or less."""
+        return self.pause * random.uniform(0.5, 1.5)
 
 
 @dataclass(frozen=True)
