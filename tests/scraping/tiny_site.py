@@ -222,9 +222,9 @@ app = Starlette(
 
 
 @contextlib.contextmanager
-def running() -> Iterator[str]:
+def running(site: Starlette = app) -> Iterator[str]:
     """The address of the site, served on a free port (also on 127.0.0.2)."""
-    config = uvicorn.Config(app, host="0.0.0.0", port=0, log_level="critical", lifespan="off")
+    config = uvicorn.Config(site, host="0.0.0.0", port=0, log_level="critical", lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
