@@ -3,7 +3,8 @@
 Killing Python leaves chromedriver and Chromium running; killing chromedriver leaves Chromium. So
 the driver gets a process group of its own, which is killed as a whole, and each browser's profile
 folder (a name nobody else has, present on the command lines) is written to a record first. A
-record whose owner is dead leads the next start to whatever that owner left behind.
+record whose owner is dead leads the next start to whatever that owner left behind. A browser on a
+Selenium Grid (``grid``) leaves with the same certainty, by the name its session was given.
 """
 
 from __future__ import annotations
@@ -20,18 +21,20 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from selenium import webdriver
 from selenium.common.exceptions import SessionNotCreatedException, WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.remote.remote_connection import RemoteConnection
+from selenium.webdriver.remote.webdriver import WebDriver
 from urllib3.exceptions import HTTPError
 
 from pipeline.errors import PipelineError
+from pipeline.scraping import grid
 
 # What Selenium raises when browser or driver died or hang: its own error, or its HTTP client's.
-BrowserGone = (WebDriverException, HTTPError, OSError)
+BrowserGone = (WebDriverException, HTTPError, ConnectionError)
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _FIXED = (
@@ -54,7 +57,8 @@ _FLAGS = (
     "--window-size=1366,900",
 )
 _PREFIX = "breed-browser-"  # of profile folders; short, for a socket's path is at most 107 bytes
-_PATIENCE = 120  # seconds until a silent driver is taken for dead
+_REMEMBERED = 86_400  # seconds for which a Grid that does not answer is asked again
+_PATIENCE = 90.0  # seconds until a silent driver is taken for dead; scripts may take 60
 
 
 def find_browser() -> str:
@@ -100,15 +104,30 @@ class Browser:
     Args:
         records: folder for the records by which a later start finds orphans.
         pictures: whether pages load their pictures.
+        grid_url: Selenium Grid that runs the browser; None: this machine does.
+        product: appended to the browser's own User-Agent, as ``name/1.0 (+contact)``.
+        patience: seconds that a call to the driver may take before it is taken for dead.
+
+    Raises:
+        ParamsError: ``grid_url`` is no address.
     """
 
-    def __init__(self, records: Path, pictures: bool = False) -> None:
+    def __init__(
+        self,
+        records: Path,
+        pictures: bool = False,
+        grid_url: str | None = None,
+        product: str = "",
+        patience: float = _PATIENCE,
+    ) -> None:
         self.records = records
-        self.pictures = pictures
-        self._driver: webdriver.Chrome | None = None
-        self._record: IO[str] | None = None
-        self._record_path = records
-        self._profile: Path | None = None
+        self.pictures, self.product, self.patience = pictures, product, patience
+        self.served = 0  # visits since it was started, counted by whoever makes them
+        self._hub = grid.Hub(grid_url) if grid_url else None
+        self._driver: WebDriver | None = None
+        self._place: _Place | None = None
+        self._record: _Record | None = None
+        self._killed = False
 
     def __enter__(self) -> Browser:
         self.start()
@@ -122,76 +141,148 @@ class Browser:
         return self._driver is not None
 
     @property
-    def driver(self) -> webdriver.Chrome:
+    def queueing(self) -> bool:
+        """Whether it waits for a Grid, which cannot be cut short, to give it a session."""
+        return self._hub is not None and self._place is not None and self._driver is None
+
+    @property
+    def driver(self) -> WebDriver:
         assert self._driver is not None, "the browser was not started"
         return self._driver
 
     def start(self) -> None:
         """Raises ``PipelineError`` when no browser can be had."""
-        binary, driver = find_browser(), find_driver()
+        self._killed, self.served = False, 0
         token = secrets.token_hex(6)
-        self._profile = Path(tempfile.gettempdir()) / f"{_PREFIX}{token}"
-        self._record_path = self.records / f"{token}.record"
-        self._record = _write_record(self._record_path, self._profile)
-        self._profile.mkdir(mode=0o700)
+        self._place = place = self._choose(token)
+        self._record = _Record(self.records / f"{token}.record", place.mark)
         try:
-            self._driver = self._launch(binary, driver, self._profile)
-        except SessionNotCreatedException as error:
+            self._driver = place.launch(self._options())
+            self._record.write(place.mark)  # a Grid's session has its id only now
+            _connection(self._driver).client_config.timeout = self.patience
+            if self.product:
+                _introduce(self._driver, self.product)
+            if self._killed:
+                raise WebDriverException("it was told to end while it started")
+        except PipelineError:
             self.stop()
-            raise PipelineError(_explain(error)) from None
+            raise
         except (WebDriverException, HTTPError, OSError) as error:
             self.stop()
-            raise PipelineError(f"{driver} did not start a browser: {_first_line(error)}") from None
+            raise PipelineError(place.explain(error)) from None
         except BaseException:
             self.stop()
             raise
 
-    def _launch(self, binary: str, driver: str, profile: Path) -> webdriver.Chrome:
+    def _choose(self, token: str) -> _Place:
+        if self._hub is not None:
+            return grid.Session(self._hub, _PREFIX + token)
+        return _Local(token)
+
+    def _options(self) -> webdriver.ChromeOptions:
         options = webdriver.ChromeOptions()
-        options.binary_location = binary
         options.page_load_strategy = "eager"
         options.ignore_local_proxy_environment_variables()
-        for flag in (*_FLAGS, f"--user-data-dir={profile}"):
+        for flag in _FLAGS:
             options.add_argument(flag)
-        if os.geteuid() == 0:  # Chromium refuses to run as root with its sandbox
-            options.add_argument("--no-sandbox")
         if not self.pictures:
             options.add_argument("--blink-settings=imagesEnabled=false")
-        # With the path given Selenium Manager never runs; offline, in case a later version does.
-        os.environ["SE_OFFLINE"] = "true"
-        service = Service(
-            driver,
-            service_args=[f"--log-path={profile / 'chromedriver.log'}"],  # marks the driver as ours
-            popen_kw={"start_new_session": True},
-            env={**os.environ, "TMPDIR": str(profile)},  # Chromium's own scraps go with it
-        )
-        browser = webdriver.Chrome(options=options, service=service)
-        _connection(browser).client_config.timeout = _PATIENCE
-        return browser
+        return options
 
     def kill(self) -> None:
         """Make every call on ``driver`` fail now. May be called from another thread."""
-        if self._profile is not None:
-            _kill_users_of(self._profile)
+        self._killed = True
+        if (place := self._place) is not None:
+            place.kill()
 
     def stop(self) -> None:
-        """Kill the whole group (quicker than asking, and nothing of the profile is kept)."""
-        self.kill()
+        """End it; what cannot be ended now (a Grid that does not answer) keeps its record."""
+        ended = self._place is None or self._place.end()
         if self._driver is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired, AttributeError):
-                self._driver.service.process.wait(5)
             _connection(self._driver).close()
-            self._driver = None
-        if self._profile is not None:
-            shutil.rmtree(self._profile, ignore_errors=True)
-            self._profile = None
+        self._driver = self._place = None
         if self._record is not None:
-            self._record_path.unlink(missing_ok=True)
-            self._record.close()
+            self._record.close(keep=not ended)
             self._record = None
 
 
-def _connection(driver: webdriver.Chrome) -> RemoteConnection:
+class _Place(Protocol):
+    """Where a browser runs."""
+
+    @property
+    def mark(self) -> str:
+        """What its record has to say."""
+
+    def launch(self, options: webdriver.ChromeOptions) -> WebDriver: ...
+
+    def kill(self) -> None: ...
+
+    def end(self) -> bool:
+        """Whether surely nothing is left."""
+
+    def explain(self, error: Exception) -> str: ...
+
+
+class _Local:
+    """A Chromium on this machine, in a process group and with a profile of its own."""
+
+    def __init__(self, token: str) -> None:
+        self.binary, self.program = find_browser(), find_driver()
+        self.profile = Path(tempfile.gettempdir()) / f"{_PREFIX}{token}"
+        self.mark = str(self.profile)
+        self.service: Service | None = None
+
+    def launch(self, options: webdriver.ChromeOptions) -> WebDriver:
+        self.profile.mkdir(mode=0o700)
+        options.binary_location = self.binary
+        options.add_argument(f"--user-data-dir={self.profile}")
+        if os.geteuid() == 0:  # Chromium refuses to run as root with its sandbox
+            options.add_argument("--no-sandbox")
+        # With the path given Selenium Manager never runs; offline, in case a later version does.
+        os.environ["SE_OFFLINE"] = "true"
+        log = self.profile / "chromedriver.log"
+        self.service = Service(
+            self.program,
+            service_args=[f"--log-path={log}"],  # marks the driver as ours
+            popen_kw={"start_new_session": True},
+            env={**os.environ, "TMPDIR": self.mark},  # Chromium's own scraps go with it
+        )
+        return webdriver.Chrome(options=options, service=self.service)
+
+    def kill(self) -> None:
+        _kill_users_of(self.profile)
+
+    def end(self) -> bool:
+        """Kill the whole group (quicker than asking, and nothing of the profile is kept)."""
+        self.kill()
+        if self.service is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired, AttributeError):
+                self.service.process.wait(5)
+        shutil.rmtree(self.profile, ignore_errors=True)
+        return True
+
+    def explain(self, error: Exception) -> str:
+        text = _first_line(error)
+        if not isinstance(error, SessionNotCreatedException):
+            return f"{self.program} did not start a browser: {text}"
+        if "instance exited" in text or "DevToolsActivePort" in text:
+            return (
+                f"the browser {self.binary} ended at once; it does so when it runs as root with "
+                "its sandbox, without a display when not headless, or when another browser uses "
+                "the same profile folder; run it by hand with --headless=new --dump-dom "
+                f"about:blank to see why ({text})"
+            )
+        return f"the browser {self.binary} cannot be driven by {self.program}: {text}"
+
+
+def _introduce(driver: WebDriver, product: str) -> None:
+    """Add to the User-Agent who is asking; by the driver's command, so that a Grid does it too."""
+    own = driver.execute("executeCdpCommand", {"cmd": "Browser.getVersion", "params": {}})
+    agent = {"userAgent": f"{own['value']['userAgent']} {product}"}
+    driver.execute("executeCdpCommand", {"cmd": "Network.setUserAgentOverride", "params": agent})
+
+
+def _connection(driver: WebDriver) -> RemoteConnection:
     assert isinstance(driver.command_executor, RemoteConnection)
     return driver.command_executor
 
@@ -200,35 +291,66 @@ def clean_orphans(records: Path) -> int:
     """Kill browsers whose owner died without a chance to; returns how many owners.
 
     The owner holds a lock on its record, and the kernel frees that lock with the owner. Only
-    processes that carry the recorded profile folder on their command line are touched: a process
-    id that was given to somebody else since is safe.
+    processes that carry the recorded profile folder on their command line, and sessions that carry
+    the recorded name, are touched: an id that was given to somebody else since is safe.
     """
-    found = 0
+    found, silent = 0, set[str]()
     for path in sorted(records.glob("*.record")):
         with contextlib.suppress(OSError), path.open("r+") as record:
             try:
                 fcntl.flock(record, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue  # alive
-            profile = Path(record.read().strip() or os.devnull)
-            if profile.name.startswith(_PREFIX):
-                _kill_users_of(profile)
-                shutil.rmtree(profile, ignore_errors=True)
+            mark = record.read().strip()
+            ended = _end_session(mark, silent) if "://" in mark else _end_local(mark)
+            if ended or time.time() - path.stat().st_mtime > _REMEMBERED:
+                path.unlink(missing_ok=True)
                 found += 1
-            path.unlink(missing_ok=True)
     return found
 
 
-def _write_record(path: Path, profile: Path) -> IO[str]:
-    """A locked record; written before anything starts, so that no moment is without one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unnamed = path.with_suffix(".new")  # a record gets its name only once it is locked
-    record = unnamed.open("w")
-    fcntl.flock(record, fcntl.LOCK_EX)
-    record.write(f"{profile}\n")
-    record.flush()
-    unnamed.rename(path)
-    return record
+def _end_local(mark: str) -> bool:
+    profile = Path(mark or os.devnull)
+    if profile.name.startswith(_PREFIX):  # else the record is damaged
+        _kill_users_of(profile)
+        shutil.rmtree(profile, ignore_errors=True)
+    return True
+
+
+def _end_session(mark: str, silent: set[str]) -> bool:
+    """Each Grid that does not answer is asked only once: it lets us wait."""
+    url = mark.split()[0]
+    if url in silent:
+        return False
+    try:
+        return grid.end_orphan(mark)
+    except HTTPError:
+        silent.add(url)
+        return False
+
+
+class _Record:
+    """A locked file; written before anything starts, so that no moment is without one."""
+
+    def __init__(self, path: Path, mark: str) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unnamed = path.with_suffix(".new")  # a record gets its name only once it is locked
+        self.file: IO[str] = unnamed.open("w")
+        os.fchmod(self.file.fileno(), 0o600)  # the address of a Grid may hold a password
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+        self.write(mark)
+        unnamed.rename(path)
+
+    def write(self, mark: str) -> None:
+        self.file.seek(0)
+        self.file.write(f"{mark}\n")
+        self.file.flush()
+
+    def close(self, keep: bool) -> None:
+        if not keep:
+            self.path.unlink(missing_ok=True)
+        self.file.close()
 
 
 def _kill_users_of(profile: Path, patience: float = 5.0) -> None:
@@ -259,18 +381,6 @@ def _processes() -> Iterator[tuple[int, str]]:
                 command = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
                 if command:
                     yield os.getpgid(int(folder.name)), command.decode(errors="replace")
-
-
-def _explain(error: SessionNotCreatedException) -> str:
-    text = _first_line(error)
-    if "instance exited" in text or "DevToolsActivePort" in text:
-        return (
-            f"the browser {find_browser()} ended at once; it does so when it runs as root with "
-            "its sandbox, without a display when not headless, or when another browser uses the "
-            f"same profile folder; run it by hand with --headless=new --dump-dom about:blank "
-            f"to see why ({text})"
-        )
-    return f"the browser {find_browser()} cannot be driven by {find_driver()}: {text}"
 
 
 def _first_line(error: Any) -> str:

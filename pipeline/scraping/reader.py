@@ -8,8 +8,8 @@ from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
-from selenium import webdriver
 from selenium.common.exceptions import JavascriptException
+from selenium.webdriver.remote.webdriver import WebDriver
 
 from pipeline.scraping import fields
 from pipeline.scraping.outcome import Outcome, Stop
@@ -28,7 +28,7 @@ class Reader:
         Stop: a selector or script of the source cannot be run in this page.
     """
 
-    def __init__(self, driver: webdriver.Chrome, source: Source, page: Page) -> None:
+    def __init__(self, driver: WebDriver, source: Source, page: Page) -> None:
         self.driver, self.source, self.page = driver, source, page
         self._results = asdict(page.results)
         self._tile, self._detail = _prepared(page.tile), _prepared(page.detail)

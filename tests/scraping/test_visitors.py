@@ -1,0 +1,360 @@
+"""Visitors take turns at each source, outlive their browsers, and end when they are told to."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import queue
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_site
+from selenium.common.exceptions import InvalidSessionIdException
+
+from pipeline.errors import PipelineError
+from pipeline.scraping import api, visitors
+from pipeline.scraping import browser as browser_module
+from pipeline.scraping.browser import Browser
+from pipeline.scraping.frontier import Job
+from pipeline.scraping.page import Outcome, Visit
+from pipeline.scraping.sources import Limits, Source, load_source
+from pipeline.scraping.turns import Turns
+from pipeline.scraping.visitors import Request, Visitors
+
+GALLERY = replace(load_source("gallery", Path("nowhere")), limits=Limits(1000, 2.0, 0.4, 2, 0, 64))
+FINE = Visit(Outcome.RESULTS)
+
+
+def source(name: str, at_once: int = 1, pause: float = 0.0, kind: str = "browser") -> Source:
+    return replace(GALLERY, name=name, kind=kind, limits=Limits(pause=pause, visits=at_once))
+
+
+def request(where: Source, query: str = "normal dog", wanted: int = 30, base: str = "") -> Request:
+    job = Job("dog", where, base, None, wanted, (query,))
+    return Request(job, where.searches("dog", [query], base or "http://127.0.0.1:1")[0], wanted)
+
+
+# Turns
+
+
+def test_a_source_is_left_in_peace_while_others_go_on() -> None:
+    turns: Turns[Request] = Turns()
+    busy, free = source("busy", pause=0.2), source("free", at_once=2)
+    for where in (busy, busy, free, free, free):
+        turns.put(request(where))
+    start = time.monotonic()
+    first = [turns.take() for _ in range(3)]
+    assert [item and item.source_name for item in first] == ["busy", "free", "free"]
+    assert time.monotonic() - start < 0.1, "nobody waits for the one that is busy"
+    for item in first:
+        assert item is not None
+        turns.done(item)
+    assert turns.take() is not None  # of `free`: `busy` rests still
+    last = turns.take()
+    assert last is not None and last.source_name == "busy"
+    assert 0.1 <= time.monotonic() - start <= 0.4, "half to one and a half of its pause"
+
+
+def test_a_thread_that_waits_is_woken_by_work_and_by_the_end() -> None:
+    turns: Turns[Request] = Turns()
+    taken: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+    threads = [threading.Thread(target=lambda: taken.put(turns.take())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    asked = request(source("one"))
+    turns.put(asked)
+    assert taken.get(timeout=5) is asked
+    turns.close()
+    assert taken.get(timeout=5) is None
+    assert turns.take() is None
+
+
+# Visitors with a browser that is only pretended
+
+
+@dataclass
+class Pretended:
+    """Stands for a browser; ``faults`` says how each visit ends, ``starts`` how each start does."""
+
+    faults: list[BaseException | Visit] = field(default_factory=list)
+    starts: list[BaseException | None] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+
+    def __call__(self, *_: object) -> Pretended:  # as if it were the class
+        return self
+
+    running, served, queueing, driver = False, 0, False, None
+
+    def start(self) -> None:
+        self.log.append("start")
+        error = self.starts.pop(0) if self.starts else None
+        if error is not None:
+            raise error
+        self.running, self.served = True, 0
+
+    def stop(self) -> None:
+        self.running = False
+
+    def kill(self) -> None: ...
+
+    def visit(self, _driver: object, _source: Source, *_: object) -> Visit:
+        self.log.append("visit")
+        end = self.faults.pop(0) if self.faults else FINE
+        if isinstance(end, BaseException):
+            raise end
+        return end
+
+
+@pytest.fixture
+def pretended(monkeypatch: pytest.MonkeyPatch) -> Pretended:
+    browser = Pretended()
+    monkeypatch.setattr(visitors, "Browser", browser)
+    monkeypatch.setattr(visitors, "visit", browser.visit)
+    monkeypatch.setattr(visitors, "RESTS", (0.01, 0.02))
+    return browser
+
+
+@dataclass
+class Heard:
+    visits: queue.SimpleQueue[tuple[Request, Visit]] = field(default_factory=queue.SimpleQueue)
+    crashes: queue.SimpleQueue[BaseException] = field(default_factory=queue.SimpleQueue)
+
+    def visit(self, timeout: float = 20) -> Visit:
+        return self.visits.get(timeout=timeout)[1]
+
+
+@contextlib.contextmanager
+def working(folder: Path, workers: int = 1, **more: Any) -> Iterator[tuple[Visitors, Heard]]:
+    heard = Heard()
+    with Visitors(
+        workers,
+        folder / "records",
+        folder / "evidence",
+        False,
+        on_visit=lambda request, visit: heard.visits.put((request, visit)),
+        on_crash=heard.crashes.put,
+        **more,
+    ) as crew:
+        yield crew, heard
+
+
+GONE = InvalidSessionIdException("session deleted as the browser has closed the connection\nmore")
+AWAY = Visit(Outcome.OFFLINE, detail="gave no page")
+
+
+@pytest.mark.parametrize(
+    ("faults", "outcome", "detail", "tries"),
+    [
+        ([], "results", "", 1),
+        ([GONE, GONE], "results", "", 3),
+        ([GONE, AWAY], "results", "", 3),
+        ([AWAY] * 3, "offline", "gave no page; tried 3 times", 3),
+        ([GONE] * 3, "offline", "broke down (session deleted as the browser has", 3),
+        ([Visit(Outcome.BLOCKED, detail="captcha")], "blocked", "captcha", 1),
+        ([Visit(Outcome.LAYOUT_CHANGED, detail="tile")], "layout_changed", "tile", 1),
+    ],
+)
+def test_a_visit_has_three_attempts_with_a_fresh_browser_each_and_never_ends_the_work(
+    pretended: Pretended,
+    tmp_path: Path,
+    faults: list[BaseException | Visit],
+    outcome: str,
+    detail: str,
+    tries: int,
+) -> None:
+    pretended.faults = list(faults)
+    with working(tmp_path) as (crew, heard):
+        crew.submit(request(source("one")))
+        seen = heard.visit()
+        assert seen.outcome == outcome and detail in seen.detail and "\n" not in seen.detail
+        assert pretended.log == ["start", "visit"] * tries
+        crew.submit(request(source("one")))
+        assert heard.visit() == FINE, "the next visit is not harmed"
+    assert heard.crashes.empty()
+
+
+def test_without_any_browser_the_work_ends_with_the_reason(
+    pretended: Pretended, tmp_path: Path
+) -> None:
+    pretended.starts = [PipelineError("no browser found: install it")]
+    with working(tmp_path) as (crew, heard):
+        crew.submit(request(source("one")))
+        assert str(heard.crashes.get(timeout=5)) == "no browser found: install it"
+    assert pretended.log == ["start"], "what never worked is not tried again"
+
+
+def test_a_browser_that_cannot_be_had_for_a_while_is_waited_for(
+    pretended: Pretended, tmp_path: Path
+) -> None:
+    pretended.faults = [FINE, GONE]
+    pretended.starts = [None, PipelineError("the hub restarts"), None, *[PipelineError("over")] * 9]
+    with working(tmp_path) as (crew, heard):
+        for _ in range(2):
+            crew.submit(request(source("one")))
+            assert heard.visit() == FINE
+        pretended.faults = [GONE]
+        crew.submit(request(source("one")))
+        assert str(heard.crashes.get(timeout=5)) == "over"
+
+
+def test_a_browser_is_replaced_after_so_many_visits(
+    pretended: Pretended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visitors, "VISITS_A_BROWSER", 3)
+    with working(tmp_path) as (crew, heard):
+        for _ in range(7):
+            crew.submit(request(source("one")))
+        assert [heard.visit() for _ in range(7)] == [FINE] * 7
+    assert pretended.log == ["start", *["visit"] * 3] * 2 + ["start", "visit"]
+
+
+def test_a_stopped_source_is_not_visited_and_the_others_are(
+    pretended: Pretended, tmp_path: Path
+) -> None:
+    under_way, go_on = threading.Event(), threading.Event()
+
+    def slow(*_: object) -> Visit:
+        under_way.set()
+        assert go_on.wait(10)
+        return AWAY
+
+    pretended.visit = slow  # type: ignore[method-assign]
+    bad, good = source("bad"), source("good")
+    with pytest.MonkeyPatch.context() as patch, working(tmp_path) as (crew, heard):
+        patch.setattr(visitors, "visit", slow)
+        for where in (bad, bad, good, bad):
+            crew.submit(request(where))
+        assert under_way.wait(5)
+        crew.stop_source("bad", "stopped after a captcha")
+        crew.submit(request(bad))
+        dropped = [heard.visits.get(timeout=5) for _ in range(3)]
+        assert {item.source_name for item, _ in dropped} == {"bad"}
+        assert [seen for _, seen in dropped] == [
+            Visit(Outcome.BLOCKED, detail="stopped after a captcha")
+        ] * 3
+        patch.setattr(visitors, "visit", lambda *_: FINE)
+        go_on.set()
+        assert heard.visit().detail == "gave no page; tried 1 times", "nor is it tried again"
+        last, seen = heard.visits.get(timeout=5)
+        assert (last.source_name, seen) == ("good", FINE)
+    assert heard.crashes.empty()
+
+
+def test_an_api_is_asked_without_a_browser(
+    pretended: Pretended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def answer(*arguments: object, sleep: Callable[[float], object]) -> Visit:
+        asked.append(arguments)
+        sleep(0)
+        return FINE
+
+    monkeypatch.setattr(api, "visit_api", answer)
+    with working(tmp_path, user_agent="breed-diffusion/0.1") as (crew, heard):
+        item = request(source("api", kind="api"))
+        crew.submit(item)
+        assert heard.visit() == FINE
+    folder = tmp_path / "evidence" / "api-dog"
+    assert asked == [(item.job.source, item.search, 30, "breed-diffusion/0.1", folder)]
+    assert pretended.log == []
+
+
+def test_leaving_ends_rests_and_waiting_at_once_and_says_nothing(
+    pretended: Pretended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visitors, "RESTS", (60.0, 60.0))
+    pretended.faults = [GONE]
+    with working(tmp_path, workers=3) as (crew, heard):
+        crew.submit(request(source("one")))
+        crew.submit(request(source("one", pause=60)))
+        while "visit" not in pretended.log:
+            time.sleep(0.01)
+        start = time.monotonic()
+    assert time.monotonic() - start < 2
+    assert heard.visits.empty() and heard.crashes.empty()
+
+
+# Visitors with a real browser
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    with tiny_site.running() as url:
+        yield url
+
+
+def chromium_of(records: Path) -> set[int]:
+    """Process groups of the browsers that have a record."""
+    found = set()
+    for record in records.glob("*.record"):
+        profile = record.read_text().strip()
+        found |= {group for group, line in browser_module._processes() if profile in line}
+    return found
+
+
+def when_visited(query: str, at_least: int) -> None:
+    deadline = time.monotonic() + 20
+    while tiny_site.asked[f"/search {query}"] < at_least and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+@pytest.mark.browser
+def test_a_browser_killed_in_the_middle_of_a_visit_costs_nothing_but_time(
+    site: str, tmp_path: Path
+) -> None:
+    with working(tmp_path) as (crew, heard):
+        crew.submit(request(GALLERY, "normal crash", 50, site))
+        when_visited("normal crash", 1)
+        for group in chromium_of(tmp_path / "records"):
+            os.killpg(group, signal.SIGKILL)
+        seen = heard.visit(60)
+        assert tiny_site.asked["/search normal crash"] == 2
+    assert (seen.outcome, len(seen.candidates)) == (Outcome.END, 50)
+    assert not list((tmp_path / "records").iterdir())
+
+
+@pytest.mark.browser
+def test_a_driver_that_hangs_is_replaced(
+    site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped, not dead: its connections stay open, and only silence tells."""
+    monkeypatch.setattr(visitors, "Browser", functools.partial(Browser, patience=4.0))
+    with working(tmp_path) as (crew, heard):
+        crew.submit(request(GALLERY, "normal freeze", 50, site))
+        when_visited("normal freeze", 1)
+        for group in chromium_of(tmp_path / "records"):
+            os.killpg(group, signal.SIGSTOP)
+        seen = heard.visit(60)
+    assert (seen.outcome, len(seen.candidates)) == (Outcome.END, 50)
+    assert not list((tmp_path / "records").iterdir()), "nor does the stopped one stay"
+
+
+@pytest.mark.browser
+def test_a_server_that_never_answers_is_offline_and_leaving_does_not_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visitors, "RESTS", (0.01, 0.01))
+    with socket.create_server(("127.0.0.1", 0)) as silent, working(tmp_path) as (crew, heard):
+        base = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        quick = replace(GALLERY, limits=replace(GALLERY.limits, wait=0.5))
+        crew.submit(request(quick, base=base))
+        seen = heard.visit(40)
+        assert seen.outcome is Outcome.OFFLINE
+        assert seen.detail.endswith("gave no page in 0.5 s; tried 3 times")
+        slow = replace(GALLERY, limits=replace(GALLERY.limits, wait=60))
+        crew.submit(request(slow, base=base))
+        while not chromium_of(tmp_path / "records"):
+            time.sleep(0.05)
+        time.sleep(1)
+        start = time.monotonic()
+    assert time.monotonic() - start < 10
+    assert heard.crashes.empty() and not list((tmp_path / "records").iterdir())
