@@ -26,7 +26,7 @@ from pipeline.scraping.failures import Failure, named
 from pipeline.scraping.fetch import Fetcher, Moved, address_of
 from pipeline.scraping.guard import guarded_sockets
 from pipeline.scraping.hosts import HostLimits, Lane, Lanes
-from pipeline.scraping.partials import Partials
+from pipeline.scraping.partials import Body, Partials
 from pipeline.scraping.robots import Robots, Verdict
 
 REDIRECTS = 5
@@ -105,6 +105,7 @@ class Downloads:
         self._partials = Partials(store)
         self._lanes: Lanes[_Ticket] = Lanes(limits.per_host, limits.rate, limits.hosts)
         self._free = limits.connections
+        self._examining = 0
         self._open = False
         self._timer: asyncio.TimerHandle | None = None
         self._group: asyncio.TaskGroup
@@ -151,6 +152,7 @@ class Downloads:
             return Verdict(False, f"robots.txt cannot be read: {failure.reason}")
 
     def _cancel(self) -> None:
+        self._open = False
         if self._main is not None:
             self._main.cancel()
 
@@ -232,10 +234,13 @@ class Downloads:
         if not self._open:
             return
         now = self._loop.time()
-        while self._free and (taken := self._lanes.take(now)):
+        # Whole bodies wait in memory until a core has time for them: not more of them than
+        # connections.
+        room = self._examining < self.limits.connections
+        while self._free and room and (taken := self._lanes.take(now)):
             self._free -= 1
-            self._group.create_task(self._attempt(*taken))
-        when = self._lanes.next_time() if self._free else None
+            self._group.create_task(self._work(*taken))
+        when = self._lanes.next_time() if self._free and room else None
         if self._timer is not None and self._timer.when() != when:
             self._timer.cancel()
             self._timer = None
@@ -246,32 +251,47 @@ class Downloads:
         self._timer = None
         self._pump()
 
-    async def _attempt(self, lane: Lane[_Ticket], ticket: _Ticket) -> None:
+    async def _work(self, lane: Lane[_Ticket], ticket: _Ticket) -> None:
+        try:
+            body = await self._attempt(lane, ticket)
+            if body is not None:
+                await self._take_in(ticket, body)
+        except BaseException:
+            self._open = False  # the pool ends: nothing new begins
+            raise
+
+    async def _attempt(self, lane: Lane[_Ticket], ticket: _Ticket) -> Body | None:
+        """One request, counted in its lane. None if anything but a whole body came of it."""
         began = self._loop.time()
         ticket.attempts += ticket.hops == 0
         try:
             await self._ask_robots(lane, ticket)
             seconds = self.limits.timeout - ticket.spent
-            content = await self._fetcher.fetch(lane, ticket.url, ticket.address, seconds)
+            body = await self._fetcher.fetch(lane, ticket.url, ticket.address, seconds)
+            lane.open()
+            return body
         except Moved as moved:
             ticket.spent += self._loop.time() - began
             self._moved(lane, ticket, moved.url)
         except Failure as failure:
             self._failed(lane, ticket, failure, began)
-        except BaseException:
-            self._open = False  # the pool ends: nothing new begins
-            raise
-        else:
-            lane.open()
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            final = str(ticket.address) if ticket.hops else None
-            result = Result(content, now, attempts=ticket.attempts, final_url=final)
-            self.on_result(ticket.key, result)
         finally:
             lane.finish()
             self._free += 1
             self._lanes.enlist(lane, self._loop.time())
             self._pump()
+        return None
+
+    async def _take_in(self, ticket: _Ticket, body: Body) -> None:
+        """The connection is free again while a core is busy with the picture."""
+        fetched_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._examining += 1
+        content = await self._fetcher.take_in(body)
+        self._examining -= 1
+        final = str(ticket.address) if ticket.hops else None
+        result = Result(content, fetched_at, attempts=ticket.attempts, final_url=final)
+        self.on_result(ticket.key, result)
+        self._pump()
 
     async def _ask_robots(self, lane: Lane[_Ticket], ticket: _Ticket) -> None:
         verdict = await self._robots.verdict(ticket.address)

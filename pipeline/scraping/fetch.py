@@ -78,8 +78,8 @@ class Fetcher:
     ) -> None:
         self._decoders.shutdown(cancel_futures=True)
 
-    async def fetch(self, lane: Lane[Any], url: str, address: URL, seconds: float) -> Content:
-        """The content at ``address``, a hop of ``url``, within so many seconds.
+    async def fetch(self, lane: Lane[Any], url: str, address: URL, seconds: float) -> Body:
+        """The whole body at ``address``, a hop of ``url``, within so many seconds.
 
         Raises:
             Failure: why there is none.
@@ -100,6 +100,10 @@ class Fetcher:
         except BaseException as error:
             body.leave(keep=isinstance(error, (asyncio.CancelledError, Moved)))
             raise
+        return body
+
+    async def take_in(self, body: Body) -> Content:
+        """What a whole body is, when it has its place in the store."""
         job = self._decoders.submit(body.take_in)
         try:
             return await asyncio.wrap_future(job)

@@ -139,7 +139,7 @@ def test_a_body_that_drips_ends_at_the_total_timeout(tmp_path: Path) -> None:
     with serving(drip) as site:
         start = time.monotonic()
         result = download([site.url("x")], tmp_path, allow=site.url(), timeout=0.4, retries=2)
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 10
     assert [(each.reason, each.attempts) for each in result.values()] == [("timeout", 2)]
 
 
