@@ -14,7 +14,7 @@ function state(results, consent, blocked) {
     none: shown(results.none),
     end: shown(results.end),
     more: shown(results.more),
-    busy: Boolean(results.spinner) && document.querySelector(results.spinner) !== null,
+    busy: shown(results.spinner),
     consent: shown(consent),
     blocked: blocked.find((selector) => document.querySelector(selector)) || null,
     status: (navigation && navigation.responseStatus) || 0,
