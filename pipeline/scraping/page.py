@@ -16,6 +16,7 @@ from urllib.parse import urldefrag, urlsplit
 
 from selenium.common.exceptions import (
     ElementNotInteractableException,
+    InvalidSelectorException,
     NoSuchElementException,
     StaleElementReferenceException,
     TimeoutException,
@@ -65,9 +66,7 @@ def visit(
 class _Walk:
     """From page to page of one search."""
 
-    def __init__(
-        self, driver: WebDriver, source: Source, search: Search, wanted: int
-    ) -> None:
+    def __init__(self, driver: WebDriver, source: Source, search: Search, wanted: int) -> None:
         self.driver, self.source, self.search, self.wanted = driver, source, search, wanted
         self.results = search.page.results
         self.reader = Reader(driver, source, search.page)
@@ -209,10 +208,14 @@ class _Walk:
 
     def press(self, selector: str) -> None:
         """A real click where possible: some sites ignore those that a script dispatches."""
-        with contextlib.suppress(NoSuchElementException, StaleElementReferenceException):
+        try:
             found = self.driver.find_elements(By.CSS_SELECTOR, selector)
             for element in [each for each in found if each.is_displayed()][:1] or found[:1]:
                 self.press_element(element)
+        except InvalidSelectorException:
+            raise Stop(Outcome.LAYOUT_CHANGED, f"{selector!r} is not a valid selector") from None
+        except (NoSuchElementException, StaleElementReferenceException):
+            pass  # gone already: the next look at the page tells
 
     def press_element(self, element: Any) -> None:
         try:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
-from selenium.common.exceptions import JavascriptException
+from selenium.common.exceptions import InvalidElementStateException, JavascriptException
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from pipeline.scraping import fields
@@ -79,7 +79,7 @@ class Reader:
         execute = self.driver.execute_async_script if wait else self.driver.execute_script
         try:
             return execute(f"{_SCRIPT}\n{code}", *arguments)
-        except JavascriptException as error:
+        except (JavascriptException, InvalidElementStateException) as error:  # or no selector
             said = str(error.msg).strip().splitlines()[0]
             raise Stop(
                 Outcome.LAYOUT_CHANGED, f"a selector or script cannot be run: {said}"
