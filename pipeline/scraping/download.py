@@ -39,8 +39,10 @@ _PATIENCE = 120.0  # seconds for a verdict
 Key = tuple[str, str]  # the ledger's: base and written-down URL
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Limits:
+    """What the pool may do, and what each host gets where ``hosts`` names nothing else."""
+
     connections: int = 8
     per_host: int = 4  # connections to one host
     rate: float = 0.0  # requests a second to one host; 0: no limit

@@ -176,8 +176,9 @@ def test_no_cookie_is_kept_and_connections_are(tmp_path: Path) -> None:
         await request.reply(tiny_site.picture(1), Set_Cookie="a=b; Path=/")
 
     with serving(cookie) as site:
-        urls = [site.url(str(i)) for i in range(50)]
-        results = download(urls, tmp_path, allow=urls, per_host=2)
+        # Cookies of bare IP addresses are dropped by default: a name is needed to see a difference.
+        urls = [site.url(str(i), "localhost") for i in range(50)]
+        results = download(urls, tmp_path, allow=site.url(), per_host=2)
     assert all(each.content for each in results.values())
     assert len(peers) <= 4
 
