@@ -198,6 +198,39 @@ def test_flickr_takes_the_largest_size_and_makes_the_best_of_small_ones(
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize(
+    ("wanted", "outcome"), [(12, Outcome.RESULTS), (25, Outcome.RESULTS), (99, Outcome.END)]
+)
+def test_mediasearch_waits_for_its_pending_mark_and_presses_load_more(
+    browser: Browser, site: str, tmp_path: Path, wanted: int, outcome: Outcome
+) -> None:
+    """One batch takes 2.5 s: four times as long as an idle round."""
+    seen = go(browser, site, "commons", "beagle", wanted, tmp_path, "mediasearch")
+    assert (seen.outcome, seen.detail) == (outcome, "")
+    count, base = min(wanted, 40), f"{site}/commons"
+    assert urls(seen) == [f"{base}/images/a/ae/Beagle_{n}.jpg" for n in range(count)]
+    assert seen.candidates[3] == Candidate(
+        3,
+        f"{base}/images/a/ae/Beagle_3.jpg",
+        f"{base}/wiki/File:Beagle_3.jpg",
+        "Beagle_3",
+        "CC BY-SA 4.0",
+        "Ann Lee",
+        4000,
+        3000,
+    )
+
+
+@pytest.mark.browser
+def test_mediasearch_without_results_or_changed(
+    browser: Browser, site: str, tmp_path: Path
+) -> None:
+    assert go(browser, site, "commons", "nothing", 5, tmp_path, "mediasearch").outcome == "empty"
+    changed = go(browser, site, "commons", "changed", 5, tmp_path, "mediasearch")
+    assert changed.outcome is Outcome.LAYOUT_CHANGED
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("name", BROWSED)
 def test_which_alternatives_matched_is_told(
     browser: Browser, site: str, tmp_path: Path, name: str
