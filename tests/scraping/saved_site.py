@@ -29,6 +29,7 @@ PAGES = {
     "searxng/search": "searxng.html",
     "flickr/search/": "flickr.html",
     "commons/wiki/Special:MediaSearch": "mediasearch.html",
+    "kennel/search": "kennel.html",
 }
 # What a redesign would do to each site: the marks that its source goes by have other names.
 REDESIGNS = {
@@ -61,6 +62,8 @@ async def page(request: Request) -> Response:
     if path.startswith("commons/wiki/File:"):
         name = rest.removeprefix("wiki/File:").removesuffix(".jpg")
         return filled("mediasearch-file.html", {"FILE": name})
+    if path.startswith("kennel/photo/"):
+        return filled("kennel-photo.html", {"FILE": rest.removeprefix("photo/")})
     if path == "google/search" and word == "captcha":
         return RedirectResponse(f"/google/sorry/index?q={query}")
     if path == "google/search" and word == "asked" and "agreed" not in request.cookies:

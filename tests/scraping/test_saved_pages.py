@@ -243,6 +243,31 @@ def test_which_alternatives_matched_is_told(
         assert set(counts) <= {*source.pages[0].tile.get(field, ()), "script"}
 
 
+@pytest.mark.browser
+def test_the_worked_example_of_the_documentation_works(
+    browser: Browser, site: str, tmp_path: Path
+) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "sources.md").read_text(encoding="utf-8")
+    (tmp_path / "kennel.yaml").write_text(text.split("```yaml\n")[1].split("```")[0])
+    source = load_source("kennel", tmp_path)
+    source = replace(source, limits=replace(source.limits, pause=0.0))
+    seen = visit(browser.driver, source, search_of(source, "beagle", site), 99, tmp_path / "seen")
+    assert (seen.outcome, seen.detail) == (Outcome.END, "")
+    assert urls(seen) == [f"{site}/files/{n}.jpg" for n in range(10, 40)]
+    assert seen.candidates[5] == Candidate(
+        5,
+        f"{site}/files/15.jpg",
+        f"{site}/kennel/photo/15",
+        "Dog 15",
+        "https://creativecommons.org/licenses/by/4.0/",
+        "Ann 15",
+        3000,
+        2015,
+    )
+    nothing = search_of(source, "nothing", site)
+    assert visit(browser.driver, source, nothing, 9, tmp_path) == Visit(Outcome.EMPTY)
+
+
 # ------------------------------------------------------------------------------------- failure
 
 
