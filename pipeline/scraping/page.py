@@ -134,7 +134,10 @@ class _Walk:
             return
         mark = self.reader.mark()
         self.press(self.results.next)
-        self.wait(lambda _: self.reader.mark() not in (mark, None), self.source.limits.wait)
+        self.wait(
+            lambda seen: seen["none"] or self.reader.mark() not in (mark, None),
+            self.source.limits.wait,
+        )
         if self.reader.mark() == mark:
             raise Stop(
                 Outcome.LAYOUT_CHANGED,
