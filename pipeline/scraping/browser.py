@@ -141,9 +141,13 @@ class Browser:
         return self._driver is not None
 
     @property
+    def remote(self) -> bool:
+        return self._hub is not None
+
+    @property
     def queueing(self) -> bool:
         """Whether it waits for a Grid, which cannot be cut short, to give it a session."""
-        return self._hub is not None and self._place is not None and self._driver is None
+        return self.remote and self._place is not None and self._driver is None
 
     @property
     def driver(self) -> WebDriver:
@@ -190,7 +194,7 @@ class Browser:
         return options
 
     def kill(self) -> None:
-        """Make every call on ``driver`` fail now. May be called from another thread."""
+        """End what ``driver`` is doing now; each further call fails. From any thread."""
         self._killed = True
         if (place := self._place) is not None:
             place.kill()

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
+import time
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -91,7 +93,8 @@ class Hub:
     def named(self, name: str) -> list[str]:
         """Ids of the sessions that carry ``name``. Raises ``HTTPError`` for no answer."""
         _, said = self.ask("GET", "/status")
-        nodes = said["value"].get("nodes", []) if isinstance(said, dict) else []
+        value = said.get("value") if isinstance(said, dict) else None
+        nodes = value.get("nodes", []) if isinstance(value, dict) else []
         sessions = [slot.get("session") or {} for node in nodes for slot in node["slots"]]
         return [
             session["sessionId"]
@@ -104,15 +107,22 @@ class Hub:
         status, _ = self.ask("DELETE", f"/session/{quote(session)}")
         return status in (200, 404)
 
-    def cut(self, session: str) -> bool:
-        """The same for a session that may be busy.
+    def close_browser(self, session: str) -> bool:
+        """Tell the browser itself to end, on its own line; whether it could be told.
 
-        A driver answers DELETE only after the command it is busy with. The browser itself, told on
-        its own line, ends at once, and whatever waits for it fails.
+        A driver answers DELETE only after the command it is busy with. When its browser ends, that
+        command fails at once.
         """
         line = f"ws{self.url.removeprefix('http')}/session/{quote(session)}/se/cdp"
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
+        try:
             asyncio.run(_close_browser(line, self.headers))
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
+        return True
+
+    def cut(self, session: str) -> bool:
+        """As ``delete``, for a session that may be busy with what nobody waits for."""
+        self.close_browser(session)
         return self.delete(session)
 
 
@@ -133,6 +143,7 @@ class Session:
         self.hub, self.name = hub, name
         self.session = ""
         self.over = False
+        self.cut_at: float | None = None
 
     @property
     def mark(self) -> str:
@@ -149,9 +160,17 @@ class Session:
         return driver
 
     def kill(self) -> None:
-        if self.session and not self.over:
-            with contextlib.suppress(HTTPError):
-                self.over = self.hub.cut(self.session)
+        """Giving it back is left to its owner, whose call may never return if that is done first.
+
+        (The node then ends the driver that was about to say that the browser is gone.)
+        """
+        if not self.session or self.over:
+            return
+        if self.cut_at is None:
+            told = self.hub.close_browser(self.session)
+            self.cut_at = time.monotonic() if told else -math.inf
+        if time.monotonic() - self.cut_at > _ANSWER:
+            self.end()
 
     def end(self) -> bool:
         if not self.over:

@@ -55,8 +55,13 @@ class Turns(Generic[T]):
                 self._changed.notify_all()
             return lane.stopped
 
-    def take(self) -> T | None:
-        """The first whose source is free, as soon as there is one; None once closed."""
+    def take(self, patience: float | None = None) -> T | None:
+        """The first whose source is free, as soon as there is one; None once closed.
+
+        Raises:
+            TimeoutError: there was none for ``patience`` seconds.
+        """
+        end = None if patience is None else self._clock() + patience
         with self._changed:
             while not self._closed:
                 now = self._clock()
@@ -66,7 +71,10 @@ class Turns(Generic[T]):
                         self._lanes[item.source_name].under_way += 1
                         self._rest(item)
                         return item
-                self._changed.wait(self._until_one_is_free(now))
+                if end is not None and now >= end:
+                    raise TimeoutError
+                rests = [self._until_one_is_free(now), end and end - now]
+                self._changed.wait(min((rest for rest in rests if rest is not None), default=None))
         return None
 
     def done(self, item: T) -> None:

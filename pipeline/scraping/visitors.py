@@ -19,6 +19,7 @@ from pipeline.scraping.turns import Turns, jittered
 
 ATTEMPTS = 3
 RESTS = (1.0, 6.0)  # seconds, about, before the second and third attempt
+IDLE = 3.0  # seconds without work after which a Grid gets its browser back: others may need it
 VISITS_A_BROWSER = 50  # then a fresh one: what pages leave behind in memory goes with the old
 
 
@@ -132,7 +133,7 @@ class Visitors:
 
     def _work(self, browser: Browser) -> None:
         try:
-            while (request := self._turns.take()) is not None:
+            while (request := self._next(browser)) is not None:
                 try:
                     seen = self._visit(browser, request)
                 finally:
@@ -143,6 +144,13 @@ class Visitors:
                 self.on_crash(error)
         finally:
             browser.stop()
+
+    def _next(self, browser: Browser) -> Request | None:
+        try:
+            return self._turns.take(IDLE if browser.remote and browser.running else None)
+        except TimeoutError:
+            browser.stop()
+        return self._turns.take()
 
     def _visit(self, browser: Browser, request: Request) -> Visit:
         folder = self.evidence / f"{request.source_name}-{request.job.breed}"
@@ -169,10 +177,13 @@ class Visitors:
     def _attempt(self, browser: Browser, request: Request, folder: Path, last: bool) -> Visit:
         if browser.served >= VISITS_A_BROWSER:
             browser.stop()
-        if not browser.running:
+        while not browser.running:
             try:
                 browser.start()
             except PipelineError as error:
+                if browser.remote and any(other.running for other in self._browsers):
+                    self._rest(RESTS[0])  # the Grid is full, of ours too: they will be done one day
+                    continue
                 # One that could be had before is worth waiting for: a hub may restart.
                 if last or not self._started:
                     raise

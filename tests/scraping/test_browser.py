@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -73,6 +75,54 @@ def test_a_call_under_way_fails_at_once_when_the_browser_is_killed(tmp_path: Pat
         with pytest.raises(BrowserGone):
             browser.driver.get("data:text/html,x")
         assert time.monotonic() - start < 60  # left alone, the driver's own limit is 120 s
+
+
+@pytest.mark.browser
+def test_a_silent_driver_is_taken_for_dead_after_its_patience(tmp_path: Path) -> None:
+    with Browser(tmp_path, patience=1.0) as browser:
+        (profile,) = profiles(tmp_path)
+        for group, line in module._processes():
+            if profile in line:
+                os.kill(group, signal.SIGSTOP)  # the group's first process, the driver
+        start = time.monotonic()
+        with pytest.raises(BrowserGone):
+            browser.driver.get("data:text/html,x")
+        assert time.monotonic() - start < 20
+    assert users_of(profile) == 0
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("product", ["breed-diffusion/0.1 (+https://example.org/us)", ""])
+def test_the_product_follows_the_browsers_own_user_agent_everywhere(
+    tmp_path: Path, product: str
+) -> None:
+    said: list[str] = []
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            said.append(self.headers["User-Agent"])
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<script>fetch('/part').then(() => document.title = 'done')</script>")
+
+        def log_message(self, *_: object) -> None: ...
+
+    with (
+        http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server,
+        Browser(tmp_path, product=product) as browser,
+    ):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for host in ("127.0.0.1", "localhost"):  # two sites: the second gets another process
+            browser.driver.get(f"http://{host}:{server.server_address[1]}/")
+            deadline = time.monotonic() + 20
+            while browser.driver.title != "done" and time.monotonic() < deadline:
+                time.sleep(0.02)
+        server.shutdown()
+    assert len(said) >= 4, "two pages and what they fetched"
+    (agent,) = set(said)
+    assert "HeadlessChrome/" in agent, "it does not pass itself off as somebody's"
+    assert agent.endswith(f" {product}" if product else "Safari/537.36")
 
 
 def test_a_record_never_leads_to_somebody_elses_process(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ class Pretended:
     def __call__(self, *_: object) -> Pretended:  # as if it were the class
         return self
 
-    running, served, queueing, driver = False, 0, False, None
+    running, served, remote, queueing, driver = False, 0, False, False, None
 
     def start(self) -> None:
         self.log.append("start")
@@ -245,6 +245,56 @@ def test_a_stopped_source_is_not_visited_and_the_others_are(
         assert heard.visit().detail == "gave no page; tried 1 times", "nor is it tried again"
         last, seen = heard.visits.get(timeout=5)
         assert (last.source_name, seen) == ("good", FINE)
+    assert heard.crashes.empty()
+
+
+def test_a_grid_gets_its_browser_back_while_there_is_no_work(
+    pretended: Pretended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visitors, "IDLE", 0.1)
+    pretended.remote = True
+    with working(tmp_path) as (crew, heard):
+        for _ in range(2):
+            crew.submit(request(source("one")))
+            assert heard.visit() == FINE
+            time.sleep(0.5)
+            assert not pretended.running
+    assert pretended.log == ["start", "visit"] * 2
+
+
+def test_a_grid_full_of_our_own_browsers_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One browser for two workers: who gets none waits until the other has nothing to do."""
+    free = threading.Semaphore(1)
+
+    class Scarce(Pretended):
+        remote = True
+
+        def __init__(self, *_: object) -> None:
+            super().__init__()
+
+        def start(self) -> None:
+            if not free.acquire(timeout=0.02):
+                raise PipelineError("all are busy")
+            self.running = True
+
+        def stop(self) -> None:
+            if self.running:
+                self.running = False
+                free.release()
+
+    def visit(*_: object) -> Visit:
+        time.sleep(0.3)
+        return FINE
+
+    for name, value in {"Browser": Scarce, "visit": visit, "RESTS": (0.01,) * 2}.items():
+        monkeypatch.setattr(visitors, name, value)
+    monkeypatch.setattr(visitors, "IDLE", 0.1)
+    with working(tmp_path, workers=2) as (crew, heard):
+        for _ in range(4):
+            crew.submit(request(GALLERY))
+        assert [heard.visit() for _ in range(4)] == [FINE] * 4
     assert heard.crashes.empty()
 
 
