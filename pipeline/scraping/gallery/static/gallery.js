@@ -99,7 +99,11 @@ function endlessly() {
     if (seen.some((item) => item.isIntersecting) && more.hidden) load();
   }, { rootMargin: "600px 0px" });
   end.observe(foot);
-  document.addEventListener("consented", () => near() && more.hidden && load());
+  // The observer sees nothing when new tiles push the foot away and a jump to the new end brings
+  // it back before the next frame.
+  const go = () => near() && more.hidden && load();
+  document.addEventListener("scroll", go, { passive: true });
+  document.addEventListener("consented", go);
 }
 
 function panel() {
