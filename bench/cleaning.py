@@ -134,15 +134,22 @@ def measure_copies(run: Run, half: str) -> tuple[list[str], list[Strip]]:
         "|---|---|---|---|---|---|---|",
         *(row(kind, judged[judged["kind"] == kind]) for kind in edits.KINDS),
         row("all of these", of_issue),
-        *(row(kind, judged[judged["kind"] == kind]) for kind in [*edits.HARDER, edits.TWO]),
+        *(row(kind, judged[judged["kind"] == kind]) for kind in [*edits.BESIDE, edits.TWO]),
         row("originals", judged[judged["kind"] == "original"]),
         "",
         f"- photos lost as duplicates of another: {share(lost, lost.index.to_series())} % "
         f"({int(lost.sum())}); plain pHash: {confused} originals within 8 bits of another's",
         f"- clusters left without a kept picture: {empty_clusters(judged)}",
+        f"- which picture of a photo stays: {kept_kinds(judged)}",
         "",
     ]
     return lines, missed_copies(judged, folder)
+
+
+def kept_kinds(judged: pd.DataFrame) -> str:
+    """How often the best picture of a photo is the original, and which copies are preferred."""
+    stays = judged[judged["keep"] & (judged["verdict"] == "found")]
+    return ", ".join(f"{kind} {count}" for kind, count in stays["kind"].value_counts().items())
 
 
 def missed_copies(judged: pd.DataFrame, folder: Path) -> list[Strip]:
