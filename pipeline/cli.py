@@ -13,6 +13,7 @@ from pipeline.commands.files import import_, list_params, preset
 from pipeline.commands.generate import generate
 from pipeline.commands.runs import compare, ui
 from pipeline.commands.site import gallery
+from pipeline.commands.sources import sources
 from pipeline.commands.stages import dedupe, evaluate, resize, scrape, train
 from pipeline.errors import fail, run_cleanly
 
@@ -30,7 +31,7 @@ def cli() -> None:
 
 
 STAGES = (scrape, dedupe, resize, train, evaluate)
-TOOLS = (generate, import_, preset, list_params, ui, compare, gallery, doctor)
+TOOLS = (generate, import_, preset, list_params, sources, ui, compare, gallery, doctor)
 for command in (*STAGES, *TOOLS):
     cli.add_command(command)
 

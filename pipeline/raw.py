@@ -35,6 +35,7 @@ _COLUMNS = {
     "licence": "string",
     "author": "string",
     "fetched_at": "string",
+    "robots": "string",
     "bytes": "int64",
     "sha256": "string",
     "width": "Int64",
@@ -64,7 +65,10 @@ class Content:
 
 @dataclass(frozen=True)
 class Row:
-    """One manifest row: where a picture was found, and its content."""
+    """One manifest row: where a picture was found, and its content.
+
+    ``robots`` says whether the source's robots.txt was heeded or ignored; None where none applies.
+    """
 
     breed: str
     query: str
@@ -77,6 +81,7 @@ class Row:
     author: str | None
     fetched_at: str | None
     content: Content
+    robots: str | None = None
 
     @property
     def path(self) -> str:

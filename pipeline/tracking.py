@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -181,6 +181,23 @@ class Run:
         folder = Path(unquote(root.path)) / "images"
         return [path for path in folder.glob("*") if path.name.startswith(name)]
 
+    def log_table(self, rows: Sequence[Mapping[str, Any]], name: str) -> None:
+        """Show ``rows`` as a table of the run, to filter and to compare with other runs'.
+
+        Args:
+            rows: equal keys, plain values.
+            name: path of the artifact, as ``scrape/outcomes.json``.
+        """
+        columns = list(rows[0]) if rows else []
+        data = {key: [row[key] for row in rows] for key in columns}
+        with self._mishaps(f"table {name}"):
+            tags = self._client.get_run(self.run_id).data.tags
+            if name in tags.get("mlflow.loggedArtifacts", ""):  # MLflow would append to it
+                split = {"columns": columns, "data": [list(row.values()) for row in rows]}
+                self._client.log_dict(self.run_id, split, name)
+            else:
+                self._client.log_table(self.run_id, data, name)
+
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Copy a file into the run, under ``folder``."""
         with self._mishaps(f"artifact {path.name}"):
@@ -280,6 +297,7 @@ class NullRun(Run):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None: ...
     def flush(self) -> None: ...
     def log_image(self, image: np.ndarray, key: str, step: int) -> None: ...
+    def log_table(self, rows: Sequence[Mapping[str, Any]], name: str) -> None: ...
     def log_artifact(self, path: Path, folder: str = "") -> None: ...
     def log_checkpoint(self, step: int, path: Path, metrics: Mapping[str, float]) -> None: ...
     def end(self, status: str = "FINISHED") -> None: ...

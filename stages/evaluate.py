@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from pipeline import params as schema
@@ -21,6 +22,7 @@ from pipeline.errors import PipelineError, run_cleanly
 from pipeline.evaluation import montage
 from pipeline.evaluation.metrics import FLOOR, METRICS, Evaluation, Pictures, evaluate
 from pipeline.evaluation.plan import Plan, plan_samples
+from pipeline.knobs import flatten
 from pipeline.model import Model, load_model
 from pipeline.params import EvaluateParams, Params
 from pipeline.report.page import write_page
@@ -157,10 +159,34 @@ def record(
     with tracking.start_run(
         space, params, run_id=training_run(space.models), tags={"stage": "evaluate"}
     ) as row:
-        row.log_metrics(values)
+        row.log_metrics(values | scraped(space.reports))
+        row.log_table(scrape_table(space.reports), "scrape/outcomes.json")
         row.log_image(grid, "eval/samples", step)
         for name in ("metrics.json", "denoising.png", "nearest.png", "index.html"):
             row.log_artifact(space.reports / name, "reports")
+
+
+def scraped(reports: Path) -> dict[str, float]:
+    """What scraping came to, by reason of failure and by source: metrics ``scrape/…``."""
+    try:
+        document = json.loads((reports / "scrape.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    flat = flatten({"scrape": document})
+    return {
+        key.replace(".", "/"): float(value)
+        for key, value in flat.items()
+        if isinstance(value, (int, float))
+    }
+
+
+def scrape_table(reports: Path) -> list[dict[str, Any]]:
+    """A row for each breed and source."""
+    try:
+        table = pd.read_csv(reports / "scrape.csv", keep_default_na=False)
+    except (OSError, pd.errors.EmptyDataError):
+        return []
+    return table.to_dict("records")
 
 
 def training_run(models: Path) -> str | None:
@@ -171,7 +197,7 @@ def training_run(models: Path) -> str | None:
         return None
 
 
-def summary(figures: dict[str, Any]) -> list[str]:
+def summary(figures: dict[str, Any]) -> str:
     """A line a metric: value, and the same for held-out real pictures."""
     width = max(len(metric.name) for metric in METRICS)
     lines = []
@@ -182,13 +208,13 @@ def summary(figures: dict[str, Any]) -> list[str]:
             lines.append(
                 f"{metric.name:<{width}} {figures[metric.name]:>9.4g}{beside}   {metric.better}"
             )
-    return lines
+    return "\n".join(lines)
 
 
 def main() -> None:
     space = Workspace.find()
     figures = run(schema.load(space.params), space)
-    print("\n".join(summary(figures)))
+    print(summary(figures))
     print(f"the result page: {space.reports / 'index.html'}")
 
 

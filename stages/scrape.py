@@ -5,25 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from pipeline.dataset.importers import import_dataset
 from pipeline.errors import run_cleanly
 from pipeline.params import Params, load
 from pipeline.scraping.scrape import scrape
 from pipeline.scraping.summary import summary
-from pipeline.workspace import Workspace, write_json
+from pipeline.workspace import Workspace, write_json, write_text
+
+# Twenty-six breeds would be a hundred columns in `dvc exp show`: the table has a file of its own.
+_FOR_PEOPLE = ("by_breed", "table", "stopped")
 
 
-def run(params: Params, workspace: Workspace) -> dict[str, Any]:
-    """Fill data/raw as ``params.scrape`` asks; returns the metrics, ``by_breed`` among them."""
+def run(params: Params, workspace: Workspace, refresh: bool = False) -> dict[str, Any]:
+    """Fill data/raw as ``params.scrape`` asks; returns the metrics, the tables among them."""
     wanted = params.scrape
     if wanted.import_path is not None:
         path = workspace.shared / Path(wanted.import_path).expanduser()
         metrics = import_dataset(path, workspace, max_bytes=wanted.max_bytes)
+        table = [{"breed": breed, **mine} for breed, mine in metrics["by_breed"].items()]
     else:
-        metrics = scrape(wanted, workspace)
-    # Twenty-six breeds would be a hundred columns in `dvc exp show`.
-    report = {key: value for key, value in metrics.items() if key != "by_breed"}
+        metrics = scrape(wanted, workspace, refresh=refresh)
+        table = metrics["table"]
+    report = {key: value for key, value in metrics.items() if key not in _FOR_PEOPLE}
     write_json(workspace.reports / "scrape.json", report)
+    write_text(workspace.reports / "scrape.csv", pd.DataFrame(table).to_csv(index=False))
     return metrics
 
 

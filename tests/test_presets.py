@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -34,7 +35,9 @@ def test_a_preset_is_allowed_names_every_knob_and_is_in_ruamels_style(path: Path
     """`dvc exp run -S` refuses keys that are not written, and reformats other styles."""
     text = path.read_text()
     load(path)
-    assert set(flatten(parse_yaml(text, path.name))) == set(flatten(to_dict(Params())))
+    written = [flatten(document) for document in (parse_yaml(text, path.name), to_dict(Params()))]
+    keys, known = ({re.sub(r"(sources)\..*", r"\1", key) for key in flat} for flat in written)
+    assert keys == known
     assert set_in_text(text, {}) == text
 
 

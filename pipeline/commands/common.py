@@ -75,7 +75,10 @@ def run_stage(name: str, overrides: Sequence[str], **arguments: Any) -> None:
     params = schema.load(workspace.params, overrides)
     stage = importlib.import_module(f"stages.{name}")
     metrics = stage.run(params, workspace, **arguments)
-    show_metrics(name, metrics)
+    if hasattr(stage, "summary"):
+        click.echo(stage.summary(metrics))
+    else:
+        show_metrics(name, metrics)
     click.echo(dvc_advice(name, overrides, workspace), err=True)
 
 

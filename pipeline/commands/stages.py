@@ -9,15 +9,34 @@ import click
 from pipeline import params as schema
 from pipeline.commands.common import assign, example, given, run_stage, set_option, show_metrics
 from pipeline.errors import ParamsError
+from pipeline.params import LICENSES
 from pipeline.workspace import Workspace
 
 
 @click.command(
-    epilog=example("pipeline scrape --breeds 26", "pipeline scrape --breed beagle --images 20")
+    epilog=example(
+        "pipeline scrape --breeds 26",
+        "pipeline scrape --breed beagle --images 20",
+        "pipeline scrape --source commons=200 --source bing=300 --license cc",
+    )
 )
 @click.option("--breeds", type=int, metavar="N", help="Take N breeds from the top of breeds.yaml.")
 @click.option("--breed", "named", multiple=True, metavar="NAME", help="Take this breed (repeat).")
 @click.option("--images", type=int, metavar="N", help="Pictures wanted per breed and source.")
+@click.option(
+    "--source",
+    "quotas",
+    multiple=True,
+    metavar="NAME[=N]",
+    help="Take N pictures a breed from this source (repeat); see `pipeline sources`.",
+)
+@click.option(
+    "--license",
+    "licence",
+    type=click.Choice(LICENSES),
+    help="cc: only pictures said to be under a Creative Commons licence or in the public domain.",
+)
+@click.option("--refresh", is_flag=True, help="Search again where results are still remembered.")
 @click.option("--gallery-url", metavar="URL", help="Scrape a gallery that is already running.")
 @click.option(
     "--gallery-images",
@@ -29,6 +48,9 @@ def scrape(
     breeds: int | None,
     named: tuple[str, ...],
     images: int | None,
+    quotas: tuple[str, ...],
+    licence: str | None,
+    refresh: bool,
     gallery_url: str | None,
     gallery_images: Path | None,
     assignments: tuple[str, ...],
@@ -42,15 +64,32 @@ def scrape(
     overrides = given(
         {
             "scrape.breeds": list(named) or breeds,
+            "scrape.license": licence,
             "scrape.gallery.url": gallery_url,
             "scrape.gallery.images": str(gallery_images.resolve()) if gallery_images else None,
         }
     )
     overrides += assignments
-    if images is not None:
-        sources = schema.load(Workspace.find().params, overrides).scrape.sources
-        overrides.append(assign("scrape.sources", dict.fromkeys(sources, images)))
-    run_stage("scrape", overrides)
+    if quotas or images is not None:
+        known = schema.load(Workspace.find().params, overrides).scrape.sources
+        overrides.append(assign("scrape.sources", mix(quotas, images, known)))
+    run_stage("scrape", overrides, **({"refresh": True} if refresh else {}))
+
+
+def mix(quotas: tuple[str, ...], images: int | None, known: dict[str, int]) -> dict[str, int]:
+    """How many pictures from which source: ``--source`` names them, ``--images`` fills in."""
+    if not quotas:
+        return {name: count if images is None else images for name, count in known.items()}
+    sources = {}
+    for text in quotas:
+        name, equals, number = text.partition("=")
+        if equals and not number.isdecimal():
+            raise ParamsError(f"--source {text}: expected NAME or NAME=N, as commons=200")
+        usual = max(known.values(), default=100)
+        sources[name] = (
+            int(number) if equals else known.get(name, usual) if images is None else images
+        )
+    return sources
 
 
 @click.command(

@@ -8,11 +8,13 @@ each failure lets in exactly the next candidate.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pipeline.scraping.download import Result
 from pipeline.scraping.page import Candidate, Outcome, Visit
-from pipeline.scraping.sources import Source
+from pipeline.scraping.sources import Search, Source
 
 SPARE = 0.15  # share of results taken to be useless when asking for the first time
 
@@ -22,7 +24,7 @@ def generous(wanted: int, spare: float = SPARE) -> int:
     return math.ceil(wanted * (1 + spare)) + 5
 
 
-@dataclass
+@dataclass(slots=True)
 class Entry:
     """A candidate in the order of its job, and how fetching it ended (None: not yet)."""
 
@@ -32,25 +34,52 @@ class Entry:
     result: Result | None = None
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A search that failed: what to look at, and where."""
+
+    search: str
+    outcome: Outcome
+    detail: str
+    evidence: Path | None = None
+
+    @property
+    def reason(self) -> str:
+        seen = f"; page and screenshot: {self.evidence}" if self.evidence else ""
+        return f"{self.outcome}: {self.detail}{seen}"
+
+
 @dataclass
 class Job:
-    """One breed from one source; ``base`` and ``pages`` are the identities of ``Site``."""
+    """One breed from one source; ``base`` and ``pages`` are the identities of ``Site``.
+
+    ``takes`` says whether a candidate may be used at all (its licence).
+    """
 
     breed: str
     source: Source
     base: str
     pages: str | None
     wanted: int
-    queries: tuple[str, ...]
+    searches: tuple[Search, ...]
+    takes: Callable[[Candidate], bool] = lambda candidate: True
     entries: list[Entry] = field(default_factory=list)
     good: int = 0
+    failed: int = 0
+    duplicates: int = 0
+    unlicensed: int = 0
+    forbidden: int = 0  # searches that robots.txt forbids
     waiting: int = 0
     visiting: bool = False
-    outcomes: dict[str, Outcome] = field(default_factory=dict)  # the last one of each query
+    outcomes: dict[str, Outcome] = field(default_factory=dict)  # the last one of each search
+    failures: list[Failure] = field(default_factory=list)
+    stopped: str = ""  # why the rest of the searches was given up
     _next: int = 0  # index of the first entry not taken
-    _query: int = 0  # index of the query in use
-    _seen: int = 0  # results that query has given
+    _search: int = 0  # index of the search in use
+    _seen: int = 0  # results that search has given
     _asked: int = 0
+    _urls: set[str] = field(default_factory=set)
+    _hashes: set[str] = field(default_factory=set)
 
     @property
     def missing(self) -> int:
@@ -62,7 +91,7 @@ class Job:
         if self.waiting or self.visiting:
             return False
         return self.missing <= 0 or (
-            self._next == len(self.entries) and self._query == len(self.queries)
+            self._next == len(self.entries) and self._search == len(self.searches)
         )
 
     @property
@@ -81,32 +110,52 @@ class Job:
     def settle(self, entry: Entry, result: Result) -> None:
         entry.result = result
         self.waiting -= 1
-        if result.content is not None and result.content.is_picture:
-            self.good += 1
+        content = result.content
+        if content is None:
+            self.failed += 1
+            return
+        self.duplicates += content.sha256 in self._hashes
+        self._hashes.add(content.sha256)
+        self.good += content.is_picture
 
-    def next_visit(self) -> tuple[str, int] | None:
-        """(query, results to ask for) of the visit that is needed now, or None.
+    def next_visit(self) -> tuple[Search, int] | None:
+        """(search, results to ask for) of the visit that is needed now, or None.
 
         Not before every download has ended: then the request does not depend on timing.
         """
         if self.waiting or self.visiting or self.missing <= 0:
             return None
-        if self._next < len(self.entries) or self._query == len(self.queries):
+        if self._next < len(self.entries) or self._search == len(self.searches):
             return None
         more = generous(self.missing)
         self._asked = more if not self._seen else self._seen + 2 * more
-        return self.queries[self._query], self._asked
+        return self.searches[self._search], self._asked
 
-    def offer(self, query: str, visit: Visit) -> None:
-        """Take in what a visit found. Addresses already known count once."""
-        known = {entry.candidate.image_url for entry in self.entries}
+    def offer(self, search: Search, visit: Visit) -> None:
+        """Take in what a visit found. Addresses already known count once.
+
+        What a visit found before it failed is used too; the search is then over.
+        """
         for candidate in visit.candidates:
-            if candidate.image_url not in known:
-                known.add(candidate.image_url)
-                self.entries.append(Entry(len(self.entries), query, candidate))
-        self.outcomes[query] = visit.outcome
+            if candidate.image_url in self._urls:
+                continue
+            self._urls.add(candidate.image_url)
+            if self.takes(candidate):
+                self.entries.append(Entry(len(self.entries), search.label, candidate))
+            else:
+                self.unlicensed += 1
+        self.outcomes[search.label] = visit.outcome
+        if visit.outcome.failed:
+            failure = Failure(search.label, visit.outcome, visit.detail, visit.evidence)
+            self.failures.append(failure)
         nothing_new = len(visit.candidates) <= self._seen
         self._seen = len(visit.candidates)
         if visit.outcome is not Outcome.RESULTS or nothing_new:
-            self._query += 1
+            self._search += 1
             self._seen = 0
+
+    def stop(self, why: str) -> None:
+        """No more searches; what was found is still fetched."""
+        if self._search < len(self.searches):
+            self.stopped = why
+            self._search = len(self.searches)

@@ -12,15 +12,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import astuple
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
 from pipeline.errors import PipelineError
 from pipeline.raw import Content
 from pipeline.scraping.download import Result
+from pipeline.scraping.frontier import Failure
 from pipeline.scraping.page import Candidate, Outcome, Visit
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS visits (
   base TEXT, query TEXT, wanted INTEGER, outcome TEXT, found INTEGER,
@@ -28,12 +30,16 @@ CREATE TABLE IF NOT EXISTS visits (
 );
 CREATE TABLE IF NOT EXISTS candidates (
   base TEXT, query TEXT, rank INTEGER, image_url TEXT,
-  page_url TEXT, title TEXT, licence TEXT, author TEXT,
+  page_url TEXT, title TEXT, licence TEXT, author TEXT, width INTEGER, height INTEGER,
   PRIMARY KEY (base, query, rank)
+);
+CREATE TABLE IF NOT EXISTS failures (
+  at TEXT, source TEXT, breed TEXT, search TEXT, outcome TEXT, detail TEXT, evidence TEXT
 );
 CREATE TABLE IF NOT EXISTS images (
   base TEXT, url TEXT, reason TEXT, lasting INTEGER, status INTEGER, attempts INTEGER,
   sha256 TEXT, ext TEXT, bytes INTEGER, width INTEGER, height INTEGER, fetched_at TEXT,
+  final_url TEXT,
   PRIMARY KEY (base, url)
 );
 """
@@ -78,8 +84,8 @@ class Ledger:
             self._db.execute("DELETE FROM candidates WHERE base = ? AND query = ?", (base, query))
             self._db.executemany(
                 "INSERT INTO candidates (base, query, rank, image_url, page_url, title, licence,"
-                " author) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [(base, query, *astuple(candidate)[:6]) for candidate in visit.candidates],
+                " author, width, height) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(base, query, *astuple(candidate)) for candidate in visit.candidates],
             )
             self._db.execute(
                 "INSERT OR REPLACE INTO visits VALUES (?, ?, ?, ?, ?)",
@@ -97,7 +103,8 @@ class Ledger:
         if outcome.failed or (outcome is Outcome.RESULTS and row[0] < wanted):
             return None
         found = self._db.execute(
-            "SELECT rank, image_url, page_url, title, licence, author FROM candidates"
+            "SELECT rank, image_url, page_url, title, licence, author, width, height"
+            " FROM candidates"
             " WHERE base = ? AND query = ? ORDER BY rank LIMIT ?",
             (base, query, wanted + 1),
         ).fetchall()
@@ -105,29 +112,37 @@ class Ledger:
         candidates = [Candidate(*values) for values in found[:wanted]]
         return Visit(Outcome.RESULTS if more and candidates else outcome, candidates)
 
+    def record_failure(self, source: str, breed: str, failure: Failure) -> None:
+        """Keep what went wrong; unlike a visit's results it answers for nothing later."""
+        facts = (failure.search, failure.outcome.value, failure.detail, str(failure.evidence or ""))
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._db.execute(
+            "INSERT INTO failures VALUES (?, ?, ?, ?, ?, ?, ?)", (now, source, breed, *facts)
+        )
+
     def record_image(self, base: str, url: str, result: Result) -> None:
         content = result.content
         facts: Iterable[object] = (None,) * 5
         if content is not None:
             facts = (content.sha256, content.ext, content.bytes, content.width, content.height)
         self._db.execute(
-            "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(base, url, result.reason, result.lasting, result.status, result.attempts),
                 *facts,
-                result.fetched_at,
+                *(result.fetched_at, result.final_url),
             ),
         )
 
     def image(self, base: str, url: str) -> Result | None:
         """How fetching ``url`` ended, or None if it was never tried to the end."""
         row = self._db.execute(
-            "SELECT reason, lasting, status, attempts, fetched_at, sha256, ext, bytes, width,"
-            " height FROM images WHERE base = ? AND url = ?",
+            "SELECT reason, lasting, status, attempts, fetched_at, final_url, sha256, ext, bytes,"
+            " width, height FROM images WHERE base = ? AND url = ?",
             (base, url),
         ).fetchone()
         if row is None:
             return None
-        reason, lasting, status, attempts, fetched_at, *facts = row
+        reason, lasting, status, attempts, fetched_at, final_url, *facts = row
         content = Content(*facts) if facts[0] is not None else None
-        return Result(content, fetched_at, reason, bool(lasting), status, attempts)
+        return Result(content, fetched_at, reason, bool(lasting), status, attempts, final_url)

@@ -14,6 +14,7 @@ class Outcome(enum.StrEnum):
     RESULTS = "results"  # as many as wanted; there may be more
     END = "end_of_results"  # all there are
     EMPTY = "empty"  # the site says it has nothing
+    FORBIDDEN = "forbidden_by_robots"  # not visited: the site's robots.txt asks not to
     CONSENT_STUCK = "consent_stuck"
     BLOCKED = "blocked"
     LAYOUT_CHANGED = "layout_changed"
@@ -21,7 +22,13 @@ class Outcome(enum.StrEnum):
 
     @property
     def failed(self) -> bool:
-        return self not in (Outcome.RESULTS, Outcome.END, Outcome.EMPTY)
+        """Whether a person has to look, or the next run to try again."""
+        return self in (
+            Outcome.CONSENT_STUCK,
+            Outcome.BLOCKED,
+            Outcome.LAYOUT_CHANGED,
+            Outcome.OFFLINE,
+        )
 
 
 @dataclass(frozen=True)

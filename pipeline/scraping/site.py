@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -17,7 +18,7 @@ from pipeline.params import GalleryParams, ScrapeParams
 from pipeline.scraping.breeds import Breed
 from pipeline.scraping.frontier import SPARE, generous
 from pipeline.scraping.page import Candidate
-from pipeline.scraping.sources import Source
+from pipeline.scraping.sources import Source, source_names
 from pipeline.workspace import Workspace, fingerprint
 
 GALLERY = "gallery"
@@ -66,10 +67,36 @@ class Site:
         )
 
 
+def check_sites(params: ScrapeParams, sources: list[Source], workspace: Workspace) -> None:
+    """Raises ``ParamsError`` when a source has no address, or one that cannot be meant."""
+    known = source_names(workspace.here / "sources")
+    for name, address in params.bases.items():
+        if name not in known or name == GALLERY:
+            hint = "use scrape.gallery.url" if name == GALLERY else f"known: {', '.join(known)}"
+            raise ParamsError(f"scrape.bases: unknown source {name}; {hint}")
+        _check_address(f"scrape.bases: {name}", address)
+    for source in sources:
+        own = source.name in params.bases
+        if source.name == GALLERY:
+            check_gallery(params.gallery, workspace)
+        elif source.needs_base and not own:
+            raise ParamsError(
+                f"scrape.bases: {source.name} has no address of its own: give yours, as "
+                f"bases: {{{source.name}: https://search.example.org}}"
+            )
+        elif source.needs_contact and not own and not params.contact:
+            raise ParamsError(
+                f"scrape.contact: {source.name} asks every program for a way to reach who runs it: "
+                "give a web or mail address"
+            )
+    if params.contact is not None and not re.search(r"\w@\w|https?://\w", params.contact):
+        raise ParamsError(f"scrape.contact: got {params.contact!r}, expected a web or mail address")
+
+
 def check_gallery(params: GalleryParams, workspace: Workspace) -> None:
     """Raises ``ParamsError`` when the gallery's address or folder cannot be meant."""
     if params.url is not None:
-        _host_and_port(params.url)
+        _check_address("scrape.gallery.url", params.url)
     folder = gallery_folder(params, workspace)
     if folder is not None and not folder.is_dir():
         raise ParamsError(f"scrape.gallery.images: {folder} is no folder; give one with pictures")
@@ -85,7 +112,7 @@ def open_site(
 ) -> Iterator[Site]:
     """The site of ``source``, running for as long as the context lasts."""
     if source.name != GALLERY:
-        yield Site(source.name, source.name)
+        yield _web_site(source, params)
     elif params.gallery.url is not None:
         yield _foreign_gallery(params.gallery.url)
     else:
@@ -93,10 +120,21 @@ def open_site(
             yield site
 
 
+def _web_site(source: Source, params: ScrapeParams) -> Site:
+    """A real site; one at another address than usual (a user's own wiki) is another site."""
+    own = params.bases.get(source.name)
+    base = source.name if own is None else f"{source.name} {own.rstrip('/')}"
+    # With the site's own licence filter its lists are others.
+    pages = f"{base} cc" if params.license == "cc" and source.cc else base
+    url = (own or source.base).rstrip("/")
+    allowed = () if own is None else ("{}:{}".format(*authority(own)),)
+    return Site(base, pages, url, allowed=allowed)
+
+
 def _foreign_gallery(url: str) -> Site:
     """A gallery that is served by somebody else, told apart by what it says of itself."""
     url = url.rstrip("/")
-    host, port = _host_and_port(url)
+    host, port = authority(url)
     try:
         with build_opener(ProxyHandler({})).open(f"{url}/healthz", timeout=20) as answer:
             identity = answer.read(4096)
@@ -112,18 +150,23 @@ def _foreign_gallery(url: str) -> Site:
     return Site(base, pages, url, allowed=(f"{host}:{port}",))
 
 
-def _host_and_port(url: str) -> tuple[str, int]:
-    try:
-        parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-        if not parts.hostname:
-            raise ValueError
-    except (ValueError, KeyError):
-        raise ParamsError(
-            f"scrape.gallery.url: got {url!r}, expected an address as http://127.0.0.1:8000"
-        ) from None
+def authority(url: str) -> tuple[str, int]:
+    """Host (an IPv6 one in brackets) and port of an http(s) address. Raises ``ValueError``."""
+    parts = urlsplit(url)
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    if not parts.hostname or default is None:
+        raise ValueError(url)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return host, port
+    return host, parts.port or default
+
+
+def _check_address(key: str, url: str) -> None:
+    try:
+        authority(url)
+    except ValueError:
+        raise ParamsError(
+            f"{key}: got {url!r}, expected an address as http://127.0.0.1:8000"
+        ) from None
 
 
 @contextlib.contextmanager

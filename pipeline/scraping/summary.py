@@ -1,7 +1,8 @@
-"""What a scrape came to, in words: a table by breed, then the failures by reason."""
+"""What a scrape came to, in words: a table by breed, the sources, the failures by reason."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _COLUMNS = ("wanted", "found", "fetched", "duplicates", "failed")
@@ -21,7 +22,30 @@ def summary(metrics: dict[str, Any]) -> str:
         lines.append(f"{metrics['not_pictures']:,} of them do not decode (dedupe names them)")
     if metrics["failures"]:
         reasons = (f"{reason} {count:,}" for reason, count in metrics["failures"].items())
-        lines.append("failed: " + ", ".join(reasons))
+        lines.append("failed downloads: " + ", ".join(reasons))
+    if metrics.get("unlicensed"):
+        lines.append(f"{metrics['unlicensed']:,} left out: not said to be under Creative Commons")
     if metrics["missing"]:
         lines.append(f"{metrics['missing']:,} pictures short of what was wanted: results ended")
+    lines += _by_source(metrics.get("sources", {}), metrics.get("table", []))
+    lines += [f"{name} was left alone: {why}" for name, why in metrics.get("stopped", {}).items()]
     return "\n".join(lines)
+
+
+def _by_source(
+    sources: Mapping[str, Mapping[str, int]], table: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    lines = []
+    for name, mine in sources.items() if len(sources) > 1 else ():
+        lines.append(
+            f"{name}: {mine['fetched']:,} pictures, {mine['with_licence']:,} with a licence, "
+            f"{mine['with_author']:,} with an author"
+        )
+    barren = [row for row in table if not row["fetched"]]
+    lines += [
+        f"{row['source']} gave nothing for {row['breed']} ({row['searches']})"
+        for row in barren[:10]
+    ]
+    if len(barren) > 10:
+        lines.append(f"… and {len(barren) - 10} more without a picture: reports/scrape.csv")
+    return lines

@@ -20,7 +20,8 @@ DEAD = Result(reason="dead_link")
 
 def job(wanted: int, *queries: str) -> Job:
     source = load_source("gallery", Path("nowhere"))
-    return Job("beagle", source, "base", "pages", wanted, queries or ("beagle dog",))
+    searches = source.searches("beagle", queries or ("beagle dog",), "http://127.0.0.1:1")
+    return Job("beagle", source, "base", "pages", wanted, tuple(searches))
 
 
 def found(count: int, outcome: Outcome, start: int = 0) -> Visit:
@@ -45,11 +46,11 @@ def play(mine: Job, site: dict[str, list[int]], order: random.Random) -> list[st
             continue
         due = mine.next_visit()
         assert due is not None
-        query, wanted = due
-        numbers = site[query][:wanted]
-        ended = len(site[query]) <= wanted
+        search, wanted = due
+        numbers = site[search.query][:wanted]
+        ended = len(site[search.query]) <= wanted
         candidates = [Candidate(i, f"http://x/{number}") for i, number in enumerate(numbers)]
-        mine.offer(query, Visit(Outcome.END if ended else Outcome.RESULTS, candidates))
+        mine.offer(search, Visit(Outcome.END if ended else Outcome.RESULTS, candidates))
     return [entry.candidate.image_url for entry in mine.settled if entry.result is GOOD]
 
 
@@ -97,12 +98,36 @@ def test_a_page_that_gives_nothing_new_counts_as_ended() -> None:
 def test_nothing_more_is_under_way_than_is_missing() -> None:
     mine = job(3)
     due = mine.next_visit()
-    assert due == ("beagle dog", generous(3))
-    mine.offer("beagle dog", found(9, Outcome.RESULTS))
+    assert due is not None and (due[0].query, due[1]) == ("beagle dog", generous(3))
+    mine.offer(due[0], found(9, Outcome.RESULTS))
     taken = list(iter(mine.take, None))
     assert len(taken) == 3 and mine.waiting == 3
     mine.settle(taken[0], DEAD)
     assert len(list(iter(mine.take, None))) == 1
+
+
+def test_what_a_visit_found_before_it_failed_is_fetched_and_the_next_query_follows() -> None:
+    mine = job(10, "beagle dog", "beagle puppy")
+    first = mine.next_visit()
+    assert first is not None
+    mine.offer(first[0], Visit(Outcome.LAYOUT_CHANGED, found(4, Outcome.END).candidates, "next"))
+    for entry in list(iter(mine.take, None)):
+        mine.settle(entry, GOOD)
+    assert (mine.good, [failure.detail for failure in mine.failures]) == (4, ["next"])
+    second = mine.next_visit()
+    assert second is not None and second[0].query == "beagle puppy"
+
+
+def test_a_stopped_job_finishes_what_is_under_way_and_no_more() -> None:
+    mine = job(10, "beagle dog", "beagle puppy")
+    first = mine.next_visit()
+    assert first is not None
+    mine.offer(first[0], found(4, Outcome.END))
+    mine.stop("blocked")
+    assert not mine.finished
+    for entry in list(iter(mine.take, None)):
+        mine.settle(entry, GOOD)
+    assert mine.finished and mine.next_visit() is None and mine.stopped == "blocked"
 
 
 @pytest.mark.parametrize(("wanted", "asked"), [(1, 7), (80, 97), (540, 626)])

@@ -11,7 +11,7 @@ import saved_site
 import tiny_site
 from click.testing import CliRunner, Result
 
-from pipeline.commands.sources import sources
+from pipeline.cli import cli
 from pipeline.errors import ParamsError, PipelineError
 from pipeline.scraping.outcome import Outcome, Visit
 from pipeline.scraping.source_model import Page, Results
@@ -28,7 +28,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     for name in ("params.yaml", "dvc.yaml", "breeds.yaml"):
         shutil.copy(REPOSITORY / name, tmp_path)
     monkeypatch.chdir(tmp_path)
-    return lambda *arguments: CliRunner().invoke(sources, arguments)
+    return lambda *arguments: CliRunner().invoke(cli, ["sources", *arguments])
 
 
 @pytest.fixture(scope="module")

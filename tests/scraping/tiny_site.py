@@ -24,6 +24,7 @@ from starlette.routing import Route
 
 RESULTS, BATCH = 50, 24
 asked: Counter[str] = Counter()  # how often each path was requested
+robots: list[str] = []  # the text of /robots.txt, if there is to be one
 
 PAGE = """<!doctype html><title>{query} – tiny</title>
 <style>a.tile {{display:block;height:120px}} dialog {{position:fixed}}</style>
@@ -130,7 +131,13 @@ def article(name: str) -> str:
     return f"""<article class="detail" data-id="{name}"><h2 class="title">Dog {name}</h2>
       <a class="original" href="/original/{name}.jpg">full size</a>
       <a class="source-page" href="/page/{name}">page</a>
-      <span class="licence">CC0</span><span class="author">Ann</span></article>"""
+      <span class="licence">{licence(name)}</span><span class="author">Ann</span></article>"""
+
+
+def licence(name: str) -> str:
+    """Of ``mixed`` every other result is free."""
+    free = not name.startswith("mixed") or int(name.rpartition("-")[2]) % 2
+    return "CC0" if free else "All rights reserved"
 
 
 async def original(request: Request) -> Response:
@@ -207,8 +214,14 @@ def page(request: Request) -> Response:
     return HTMLResponse("<form id=captcha-form></form>")
 
 
+async def robots_txt(request: Request) -> Response:
+    asked["/robots.txt"] += 1
+    return Response(robots[0] if robots else "none", 200 if robots else 404)
+
+
 app = Starlette(
     routes=[
+        Route("/robots.txt", robots_txt),
         Route("/healthz", health),
         Route("/search", search),
         Route("/results", results),

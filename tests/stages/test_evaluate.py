@@ -148,7 +148,7 @@ def test_without_held_out_pictures_the_page_says_so(space: Workspace):
     figures = run(params(), space)
     assert "swd" in figures and "swd_held_out" not in figures
     assert "No real pictures were held out" in (space.reports / "index.html").read_text()
-    assert all("real" not in line for line in summary(figures))
+    assert all("real" not in line for line in summary(figures).splitlines())
 
 
 def refused(space: Workspace, chosen: Params, pattern: str) -> None:
