@@ -39,11 +39,11 @@ _TICK = 0.05  # seconds between two looks at a page that should change
 def visit(
     driver: WebDriver,
     source: Source,
-    search: Search | str,
+    search: Search,
     wanted: int,
     evidence: Path,
 ) -> Visit:
-    """Up to ``wanted`` candidates of ``search`` (or of the page at an address).
+    """Up to ``wanted`` candidates of ``search``.
 
     Args:
         evidence: folder that receives page and screenshot when a person has to look.
@@ -51,8 +51,6 @@ def visit(
     Raises:
         selenium's WebDriverException, urllib3's HTTPError: the browser is gone or hangs.
     """
-    if isinstance(search, str):
-        search = Search(source.pages[0], search, search)
     wanted = min(wanted, source.limits.results)
     walk = _Walk(driver, source, search, wanted)
     try:

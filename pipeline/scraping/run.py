@@ -147,6 +147,7 @@ class Run:
             return None
         verdict = self.downloads.may_visit(search.url)
         if verdict.allowed:
+            slow_down(job, verdict.delay)
             return None
         job.forbidden += 1
         if job.forbidden == len(job.searches):
@@ -222,6 +223,13 @@ class Run:
         for job, entry in self.fetching.pop(key):
             job.settle(entry, result)
             self.advance(job)
+
+
+def slow_down(job: Job, delay: float | None) -> None:
+    """Rest at least ``delay`` seconds between pages: a rest may be half of ``limits.pause``."""
+    limits = job.source.limits
+    if delay and 2 * delay > limits.pause:
+        job.source = replace(job.source, limits=replace(limits, pause=2 * delay))
 
 
 def user_agent(params: ScrapeParams) -> str:

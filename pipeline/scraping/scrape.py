@@ -13,6 +13,7 @@ from pipeline.raw import Store, materialise
 from pipeline.scraping.breeds import Breed, choose_breeds, load_breeds
 from pipeline.scraping.browser import clean_orphans
 from pipeline.scraping.frontier import Job
+from pipeline.scraping.grid import Hub
 from pipeline.scraping.ledger import Ledger
 from pipeline.scraping.licences import is_cc
 from pipeline.scraping.page import Candidate
@@ -43,6 +44,8 @@ def make_plan(params: ScrapeParams, workspace: Workspace) -> Plan:
                 + ", ".join(source_names(own))
             )
     check_sites(params, sources, workspace)
+    if params.grid_url is not None:
+        Hub(params.grid_url)  # refuses what is no address
     return Plan(breeds, sources)
 
 

@@ -180,16 +180,3 @@ class Source:
         host = urlsplit(base or self.base).hostname or ""
         found = {name.replace("{base}", host): limits for name, limits in self.hosts.items()}
         return {name: limits for name, limits in found.items() if name}
-
-    # The three below go when scrape.py and visitors.py use ``searches``.
-    @property
-    def search(self) -> str:
-        return self.pages[0].search
-
-    @property
-    def results(self) -> Results:
-        return self.pages[0].results
-
-    def search_url(self, query: str, base: str = "") -> str:
-        base = base or self.base
-        return self.search.replace("{base}", base).replace("{query}", quote_plus(query))

@@ -115,9 +115,12 @@ def test_a_source_that_is_blocked_stops_alone_and_is_said(site: str, place: Work
 def test_a_source_that_keeps_failing_is_given_up(site: str, place: Workspace) -> None:
     add_source(place, "good")
     add_source(
-        place, "broken", search="{base}/search?q=changed+{query}",
+        place,
+        "broken",
+        search="{base}/search?q=changed+{query}",
         queries=["{query}", "{query} a", "{query} b", "{query} c"],
-    )  # fmt: skip
+        limits={"wait": 1, "pause": 0.01},
+    )
     params = asking(site, ["normal", "mixed"], {"broken": 5, "good": 5}, strict=False)
     metrics = scrape(params, place)
     assert "3 searches in a row failed" in metrics["stopped"]["broken"]
@@ -196,6 +199,10 @@ def test_addresses_and_contacts_are_checked_before_anything_is_touched(
         ({"sources": {"one": 5}, "bases": {"one": "x"}}, "scrape.bases: one: got 'x', expected an"),
         ({"sources": {"one": 5}, "bases": {"eno": site}}, "scrape.bases: unknown source eno"),
         ({"sources": {"theirs": 5}}, "scrape.contact: theirs asks every program for a way"),
+        (
+            {"sources": {"one": 5}, "bases": {"one": site}, "grid_url": "grid"},
+            "scrape.grid_url: got",
+        ),
         ({"sources": {"theirs": 5}, "contact": "me"}, "scrape.contact: got 'me', expected a web"),
     ]:
         with pytest.raises(ParamsError, match=said):

@@ -6,16 +6,22 @@ import hashlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
+import pandas as pd
 import pytest
 import wiki
+from ruamel.yaml import YAML
 
+from pipeline.params import ScrapeParams
 from pipeline.scraping.browser import Browser
 from pipeline.scraping.gallery.picture import describe, encode, on_white, render
 from pipeline.scraping.page import Outcome, Visit, visit
+from pipeline.scraping.scrape import scrape
 from pipeline.scraping.sources import Source, load_source
+from pipeline.workspace import Workspace
 
 pytestmark = pytest.mark.browser
 BREEDS = {"beagle": "Beagle", "siberian_husky": "Siberian Husky"}
@@ -99,6 +105,42 @@ def test_every_file_is_found_once_and_arrives_as_it_is(
     matched = seen.matched["detail"]
     assert sum(matched.values()) == count and matched[chosen] >= 2 * count // 3
     assert "a.image@href" not in matched or not new_markup
+
+
+@pytest.mark.parametrize("new_markup", [False, True])
+@pytest.mark.parametrize(("page", "count"), [("category", CATEGORISED), ("search", EACH)])
+def test_the_whole_scrape_brings_every_file_of_both_breeds(
+    site: wiki.Wiki,
+    files: dict[str, list[wiki.File]],
+    tmp_path: Path,
+    page: str,
+    count: int,
+    new_markup: bool,
+) -> None:
+    site.new_markup(new_markup)
+    (tmp_path / "dvc.yaml").touch()
+    (tmp_path / "breeds.yaml").write_text(
+        "".join(f"{breed}: {name}\n" for breed, name in BREEDS.items())
+    )
+    if page == "search":  # what a user does whose wiki lacks the rest: a file of one's own
+        yaml = YAML(typ="safe")
+        shipped = resources.files("pipeline.scraping") / "sources" / "commons.yaml"
+        document = yaml.load(shipped.read_text())
+        document["pages"] = [each for each in document["pages"] if each["name"] == page]
+        (tmp_path / "sources").mkdir()
+        with (tmp_path / "sources" / "commons.yaml").open("w") as file:
+            yaml.dump(document, file)
+    params = ScrapeParams(breeds=2, sources={"commons": count}, bases={"commons": site.url})
+    metrics = scrape(params, Workspace(tmp_path, tmp_path))
+    table = pd.read_parquet(tmp_path / "data" / "raw" / "manifest.parquet")
+    sent = {
+        (breed, hashlib.sha256(each.content).hexdigest())
+        for breed in BREEDS
+        for each in files[breed][:count]
+    }
+    assert set(zip(table["breed"], table["sha256"], strict=True)) == sent
+    assert (metrics["fetched"], metrics["missing"], metrics["failures"]) == (len(sent), 0, {})
+    assert set(table["licence"]) == {"CC BY-SA 4.0"}
 
 
 def test_each_picture_carries_author_licence_and_size(
