@@ -96,13 +96,14 @@ class Board:
 
     def _cells(self, jobs: Sequence[Job], key: int) -> list[str]:
         good = sum(job.good for job in jobs)
+        done = all(job.finished for job in jobs)
         missing = sum(max(0, job.wanted - job.good) for job in jobs if not job.finished)
-        rate = self._rate(key, good, any(job.entries for job in jobs))
+        rate = 0.0 if done else self._rate(key, good, any(job.entries for job in jobs))
         left = _clock(missing / rate) if missing and rate else ""
         numbers = [
             sum(job.wanted for job in jobs),
             sum(len(job.entries) for job in jobs),
-            good,
+            sum(job.fetched for job in jobs),
             sum(job.duplicates for job in jobs),
             sum(job.failed for job in jobs),
         ]

@@ -64,7 +64,8 @@ class Job:
     searches: tuple[Search, ...]
     takes: Callable[[Candidate], bool] = lambda candidate: True
     entries: list[Entry] = field(default_factory=list)
-    good: int = 0
+    good: int = 0  # files that decode
+    fetched: int = 0  # files
     failed: int = 0
     duplicates: int = 0
     unlicensed: int = 0
@@ -114,6 +115,7 @@ class Job:
         if content is None:
             self.failed += 1
             return
+        self.fetched += 1
         self.duplicates += content.sha256 in self._hashes
         self._hashes.add(content.sha256)
         self.good += content.is_picture
