@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import io
 import re
 import socket
+import statistics
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import pandas as pd
 import pytest
@@ -344,6 +347,18 @@ def test_a_taken_port_is_one_clear_line(gallery: Gallery) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(PipelineError, match=f"127.0.0.1:{port}.*--port"), serve(gallery, port):
             pass
+
+
+def test_small_answers_on_an_open_connection_do_not_wait_for_an_acknowledgement(site: str) -> None:
+    connection = http.client.HTTPConnection(urlsplit(site).netloc, timeout=20)
+    seconds = []
+    for _ in range(60):
+        start = time.monotonic()
+        connection.request("GET", "/robots.txt")
+        connection.getresponse().read()
+        seconds.append(time.monotonic() - start)
+    connection.close()
+    assert statistics.median(seconds[30:]) < 0.03  # a delayed acknowledgement takes 0.04 s
 
 
 def test_the_server_stops_with_its_context(gallery: Gallery) -> None:
