@@ -285,7 +285,7 @@ def report(
     head = [
         f"# Cleaning, {name}, {half} half, {date.today()}",
         "",
-        f"`python {' '.join(sys.argv)}`",
+        f"`python bench/cleaning.py {folder_named(sys.argv[1:])}`",
         "",
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python "
         f"{platform.python_version()}, Pillow {PIL.__version__}; {seconds:.0f} s with the "
@@ -295,6 +295,11 @@ def report(
     text = "\n".join([*head, *lines, f"![the worst misses]({stem}.png)", ""])
     print(text)
     (out / f"{stem}.md").write_text(text)
+
+
+def folder_named(arguments: list[str]) -> str:
+    """The arguments as given, folders by their last name alone: where they lie is nobody's news."""
+    return " ".join(Path(text).name if "/" in text else text for text in arguments)
 
 
 if __name__ == "__main__":
