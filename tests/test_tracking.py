@@ -222,6 +222,16 @@ def test_evaluated_again_a_run_shows_the_newer_picture(tmp_path: Path, fresh_sto
         assert image.getpixel((0, 0)) == (200, 200, 200)
 
 
+def test_a_table_logged_again_is_replaced_not_appended_to(workspace: Workspace) -> None:
+    with start_run(workspace, Params()) as run:
+        run.log_table([{"breed": "pug", "failed": 3}, {"breed": "puli", "failed": 0}], "s/t.json")
+    with start_run(workspace, Params(), run_id=run.run_id) as again:
+        again.log_table([{"breed": "pug", "failed": 1}], "s/t.json")
+    client = mlflow.MlflowClient(store_uri(workspace))
+    table = client.load_table(client.get_run(run.run_id).info.experiment_id, "s/t.json")
+    assert table[["breed", "failed"]].to_dict("records") == [{"breed": "pug", "failed": 1}]
+
+
 def test_a_run_that_is_gone_gives_a_new_one(workspace: Workspace) -> None:
     run = start_run(workspace, Params(), run_id="0" * 32)
     assert run.run_id != "0" * 32 and not run.continued

@@ -24,6 +24,7 @@ from selenium.common.exceptions import (
 )
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
+from urllib3.exceptions import HTTPError
 
 from pipeline.scraping.outcome import Candidate, Gathered, Outcome, Stop, Visit
 from pipeline.scraping.reader import Reader, Tile
@@ -56,7 +57,7 @@ def visit(
     try:
         return walk.gathered.visit(walk.pages(), wanted)
     except Stop as stop:
-        kept = None if stop.outcome is Outcome.OFFLINE else _keep(driver, evidence)
+        kept = _keep(driver, evidence)
         walk.save(stop.outcome)
         return walk.gathered.visit(stop.outcome, wanted, str(stop), kept)
 
@@ -364,6 +365,6 @@ def _keep(driver: WebDriver, folder: Path) -> Path | None:
         write_text(folder / "page.html", driver.page_source)
         with atomic_write(folder / "screen.png") as file:
             file.write(driver.get_screenshot_as_png())
-    except WebDriverException:
+    except (WebDriverException, HTTPError):
         return None
     return folder

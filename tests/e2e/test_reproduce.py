@@ -38,8 +38,8 @@ def test_the_artefacts_hold_what_the_rooms_agreed_on(template: Template) -> None
 
 
 def test_git_sees_only_what_a_user_would_commit(template: Template) -> None:
-    metrics = ["dedupe.json", "loss.csv", "metrics.json", "scrape.json"]
-    assert template.changed == ["dvc.lock", *(f"reports/{name}" for name in metrics)]
+    written = ["dedupe.json", "loss.csv", "metrics.json", "scrape.csv", "scrape.json"]
+    assert template.changed == ["dvc.lock", *(f"reports/{name}" for name in written)]
 
 
 def test_a_second_repro_does_nothing_and_says_so(project: Project) -> None:
@@ -56,6 +56,8 @@ def test_another_evaluation_leaves_the_model_and_gets_a_run_under_it(project: Pr
     assert evaluated.data.params["evaluate.steps"] == "3"
     assert trained.data.params["evaluate.steps"] == "4"
     assert "eval/" in " ".join(evaluated.data.metrics)
+    assert evaluated.data.metrics["scrape/fetched"] > 0
+    assert "scrape/outcomes.json" in evaluated.data.tags["mlflow.loggedArtifacts"]
 
 
 def test_one_experiment_is_one_row_that_holds_everything(template: Template) -> None:

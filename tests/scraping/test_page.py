@@ -107,7 +107,7 @@ def test_a_site_that_is_not_there_is_offline(
     base = where if ":" in where else site
     seen = go(browser, base, where if base == site else "dog", 5, tmp_path)
     assert seen.outcome is Outcome.OFFLINE and said in seen.detail
-    assert seen.evidence is None
+    assert seen.evidence is not None and (seen.evidence / "screen.png").is_file()
 
 
 def test_without_an_end_marker_idle_rounds_end_the_results(
