@@ -25,14 +25,14 @@ from pipeline.scraping import browser
 pytestmark = pytest.mark.browser
 REPOSITORY = Path(__file__).resolve().parents[2]
 BREEDS = ("beagle", "poodle", "boxer")
-WANTED, CONNECTIONS = 30, 4
+WANTED, CONNECTIONS = 24, 4
 KILLS, SEED = 20, 2611
 PARAMS = """
 scrape:
   breeds: [{breeds}]
   sources: {{gallery: {wanted}}}
   connections: {connections}
-  retries: 3
+  retries: 2
   max_bytes: 1000000
   gallery: {{url: "{url}"}}
 """
@@ -92,7 +92,7 @@ def gallery() -> Iterator[str]:
     """The address of a gallery in a process of its own, which outlives all runs."""
     script = Path(__file__).with_name("quick_gallery.py")
     process = subprocess.Popen(
-        [sys.executable, str(script), ",".join(BREEDS), "55", "0.2", "0.2", "0.03"],
+        [sys.executable, str(script), ",".join(BREEDS), "44", "0.2", "0.2", "0.03"],
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
         stdout=subprocess.PIPE,
         text=True,
@@ -150,7 +150,9 @@ def kill_after(place: Place, seconds: float) -> float | None:
 
 def test_twenty_kills_change_nothing(gallery: str, places: Iterator[Place]) -> None:
     quiet = next(places)
-    whole = quiet.finish()
+    quiet.finish()
+    whole = next(places).finish()  # the first met the faults that come once, and took longer
+    print(f"undisturbed: {whole:.1f} s")
     assert len(quiet.manifest()) > len(BREEDS) * WANTED
     rng, place = random.Random(SEED), next(places)
     for moment in [rng.random() for _ in range(KILLS)]:
