@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urldefrag, urlsplit
 
 from selenium.common.exceptions import (
@@ -23,6 +23,7 @@ from selenium.common.exceptions import (
     WebDriverException,
 )
 from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.remote_connection import RemoteConnection
 from selenium.webdriver.remote.webdriver import WebDriver
 from urllib3.exceptions import HTTPError
 
@@ -34,6 +35,7 @@ from pipeline.workspace import atomic_write, write_text
 __all__ = ["Candidate", "Outcome", "Visit", "visit"]
 
 _BARREN = 3  # pages in a row that bring nothing new, after which the rest is left
+_GRACE = 10.0  # seconds by which a driver may be late in saying that a page did not come
 _TICK = 0.05  # seconds between two looks at a page that should change
 
 
@@ -57,7 +59,8 @@ def visit(
     try:
         return walk.gathered.visit(walk.pages(), wanted)
     except Stop as stop:
-        kept = _keep(driver, evidence)
+        # Of a page that never came there is nothing to keep, and the browser still waits for it.
+        kept = None if isinstance(stop.__context__, TimeoutException) else _keep(driver, evidence)
         walk.save(stop.outcome)
         return walk.gathered.visit(stop.outcome, wanted, str(stop), kept)
 
@@ -150,7 +153,8 @@ class _Walk:
         self.fresh_page()
         self.driver.set_page_load_timeout(limits.wait)
         try:
-            self.driver.get(url)
+            with patience(self.driver, limits.wait + _GRACE):
+                self.driver.get(url)
         except TimeoutException:
             raise Stop(Outcome.OFFLINE, f"{url} gave no page in {limits.wait:g} s") from None
         except WebDriverException as error:
@@ -357,6 +361,20 @@ def _changed(tiles: int, more: bool) -> Callable[[dict[str, Any]], bool]:
         return bool(state["tiles"] > tiles or state["end"] or button_came)
 
     return changed
+
+
+@contextlib.contextmanager
+def patience(driver: WebDriver, seconds: float) -> Iterator[None]:
+    """A driver silent for so long is taken for hung (HTTPError), sooner than it usually is.
+
+    A browser's first page sometimes hangs the driver beyond its own page load timeout.
+    """
+    config = cast(RemoteConnection, driver.command_executor).client_config
+    before, config.timeout = config.timeout, min(seconds, config.timeout or seconds)
+    try:
+        yield
+    finally:
+        config.timeout = before
 
 
 def _keep(driver: WebDriver, folder: Path) -> Path | None:

@@ -397,7 +397,7 @@ def test_a_server_that_never_answers_is_offline_and_leaving_does_not_wait_for_it
         base = f"http://127.0.0.1:{silent.getsockname()[1]}"
         quick = replace(GALLERY, limits=replace(GALLERY.limits, wait=0.5))
         crew.submit(request(quick, base=base))
-        seen = heard.visit(40)
+        seen = heard.visit(80)
         assert seen.outcome is Outcome.OFFLINE
         assert seen.detail.endswith("gave no page in 0.5 s; tried 3 times")
         slow = replace(GALLERY, limits=replace(GALLERY.limits, wait=60))
