@@ -313,7 +313,7 @@ def first_manner(site: str, bench: Bench) -> Part:
     lines = [
         "## The manner of the first scraper",
         "",
-        f"Seconds a picture at four connections and 50 ms latency: ours {each:.4f}.",
+        f"Seconds a picture at four connections and 50 ms latency: ours {each:.4f}. One run.",
         "",
         "| a Chrome for each picture | seconds a picture | ours is quicker |",
         "|---|---|---|",
@@ -342,7 +342,7 @@ def memory(site: str, bench: Bench) -> Part:
         "## Memory",
         "",
         "Peak of the downloading process (Python and its packages included); pictures of 20 kB, "
-        "all addresses handed over at once.",
+        "all addresses handed over at once. One run each.",
         "",
         "| pictures | peak, MB | pictures a second | |",
         "|---|---|---|---|",
