@@ -70,8 +70,11 @@ def node(hub: grid.Grid) -> Iterator[None]:
 
 
 def requests(site: str) -> list[Request]:
-    jobs = [Job(word, GALLERY, site, None, 50, (f"{word} grid",)) for word in WORDS]
-    return [Request(job, GALLERY.searches("dog", job.queries, site)[0], 50) for job in jobs]
+    jobs = [
+        Job(word, GALLERY, site, None, 50, tuple(GALLERY.searches("dog", (f"{word} grid",), site)))
+        for word in WORDS
+    ]
+    return [Request(job, job.searches[0], 50) for job in jobs]
 
 
 def visit_all(
