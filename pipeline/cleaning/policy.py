@@ -1,0 +1,122 @@
+"""Which of several copies of a photo stays.
+
+In this order, each compared within a cluster with the best that it holds:
+
+1. what a person wants kept;
+2. detail: how many pixels across the picture really shows. The spectrum tells: enlarging a picture
+   adds pixels and no detail, so nothing is gained by it, and a blurred one counts for less;
+3. no frame around it;
+4. colour, where another copy has lost it;
+5. likeness to the typical copy (the median of the cluster, brightness and contrast taken out): a
+   watermark, a caption, a crop, a mirrored or clipped copy is unlike the others;
+6. sharpness against contrast;
+7. the format that loses least, the larger file, the first name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline.cleaning import hashing
+
+# Formats that lose nothing first.
+_FORMAT_RANK = {"png": 0, "bmp": 1, "webp": 2, "jpg": 3, "gif": 4}
+
+# What counts as equal to the best: a fifth of the detail (the spectrum says no more, and a
+# copy that lost a few rows is not worth less), ..., a fifth of the sharpness.
+_DETAIL, _COLOUR, _TYPICAL, _SHARP = 0.8, 0.5, 0.004, 0.8
+
+REASONS = (
+    "is wanted by a person",
+    "shows more detail",
+    "has no frame",
+    "has its colours",
+    "is more like the other copies",
+    "is sharper",
+    "is of a better format",
+    "is the larger file",
+    "comes first by name",
+)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """``order``: indices, best first. ``keys``: for each picture what it was sorted by."""
+
+    order: np.ndarray
+    keys: list[tuple]
+
+    def why(self, better: int, worse: int) -> str:
+        """The first thing in which one picture beats another: one of ``REASONS``."""
+        pairs = zip(self.keys[better], self.keys[worse], strict=True)
+        return REASONS[next(k for k, (a, b) in enumerate(pairs) if a != b)]
+
+
+def rank(
+    measured: pd.DataFrame,
+    thumbs: np.ndarray,
+    cluster: np.ndarray,
+    forced: list[bool],
+    sizes: list[int],
+    names: list[str],
+) -> Ranking:
+    """Sort N pictures from the best to keep to the worst.
+
+    Args:
+        measured: their rows, as ``measure`` gives them.
+        thumbs: N x 32 x 32, grey.
+        cluster: a number for each, equal for those that links of likeness connect.
+        forced: whether a person wants it kept.
+        sizes: bytes of the files.
+    """
+    column = {name: measured[name].to_numpy(float) for name in ("detail", "colour", "sharpness")}
+    area = measured["width"].to_numpy(float) * measured["height"].to_numpy(float)
+    framed = measured["content"].to_numpy(float) < 0.999 * area
+    typical = typicality(thumbs, cluster)
+    groups = cluster, len(cluster)
+    tiers = [
+        _times_below(column["detail"], *groups, _DETAIL),
+        framed,
+        _times_below(column["colour"] + 1, *groups, _COLOUR) > 0,
+        _steps_below(typical, *groups, _TYPICAL),
+        _times_below(column["sharpness"] + 0.01, *groups, _SHARP),
+    ]
+    keys = [
+        (not forced[k], *(int(tier[k]) for tier in tiers), _FORMAT_RANK.get(kind, 9), -sizes[k], n)
+        for k, (kind, n) in enumerate(zip(measured["format"], names, strict=True))
+    ]
+    return Ranking(np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64), keys)
+
+
+def typicality(thumbs: np.ndarray, cluster: np.ndarray) -> np.ndarray:
+    """Correlation of each picture with the median of its cluster; 1 where it is alone."""
+    result = np.ones(len(thumbs))
+    order = np.argsort(cluster, kind="stable")
+    for members in np.split(order, np.flatnonzero(np.diff(cluster[order])) + 1):
+        if len(members) > 2:  # two are equally like their middle
+            pixels = thumbs[members].reshape(len(members), hashing.SIDE**2).astype(np.float64)
+            pixels -= pixels.mean(axis=1, keepdims=True)
+            pixels /= np.sqrt((pixels**2).sum(axis=1, keepdims=True)) + 1e-9
+            middle = np.median(pixels, axis=0)
+            middle -= middle.mean()
+            result[members] = pixels @ (middle / (np.sqrt((middle**2).sum()) + 1e-9))
+    return result
+
+
+def _best(values: np.ndarray, cluster: np.ndarray, count: int) -> np.ndarray:
+    top = np.full(count, -np.inf)
+    np.maximum.at(top, cluster, values)
+    return top[cluster]
+
+
+def _times_below(values: np.ndarray, cluster: np.ndarray, count: int, equal: float) -> np.ndarray:
+    """0 for what reaches ``equal`` times the best of its cluster, 1 for that of that, ..."""
+    ratio = np.maximum(values / _best(values, cluster, count), 1e-9)
+    return np.floor(np.log(ratio) / np.log(equal) + 1e-9)
+
+
+def _steps_below(values: np.ndarray, cluster: np.ndarray, count: int, step: float) -> np.ndarray:
+    return np.floor((_best(values, cluster, count) - values) / step + 1e-9)
