@@ -17,6 +17,10 @@ from pipeline.cleaning import hashing
 _ROUNDS = 7
 _BATCH = 256
 _STEP = 0.04  # longest move at once, as a share of the picture
+_RIDGE = 1e-5
+_TINY = 1e-9 * np.eye(5)  # for a picture of one colour, which no fit can use
+# Brings brightness and its slopes (grey levels across the whole picture) to about one size.
+_SCALES = np.array([1.0, 20.0, 20.0, 10.0, 10.0])
 _LEAST_SIDE = 0.8  # a window that shrinks further fits anything
 
 
@@ -74,22 +78,18 @@ def _move(views: np.ndarray, thumbs: np.ndarray, boxes: np.ndarray) -> np.ndarra
     across = slope_across * (side / boxes[:, 2, None, None])
     down = slope_down * (side / boxes[:, 3, None, None])
     at = (np.arange(side) + 0.5) / side
-    columns = [
-        np.ones_like(views),
-        views / 64,
-        across,
-        down,
-        across * at,
-        down * at[:, None],
-    ]
+    columns = [views, across, down, across * at, down * at[:, None]]
     system = np.stack([c.reshape(len(views), -1) for c in columns], axis=1).astype(np.float64)
+    system -= system.mean(axis=2, keepdims=True)
+    system /= _SCALES[:, None]
     normal = system @ system.transpose(0, 2, 1)
     # A little ridge: where a picture has no slope to hold on to, do not move.
-    normal += np.eye(len(columns)) * (1e-4 * np.trace(normal, axis1=1, axis2=2)[:, None, None] / 6)
-    right = system @ thumbs.reshape(len(views), -1, 1)
-    fit = np.linalg.solve(normal, right)[:, :, 0]
-    contrast = np.where(fit[:, 1] > 1e-3, fit[:, 1] / 64, np.inf)
-    return np.clip(fit[:, 2:] / contrast[:, None], -_STEP, _STEP)
+    normal += np.eye(len(columns)) * (_RIDGE * np.trace(normal, axis1=1, axis2=2)[:, None, None])
+    wanted = thumbs.reshape(len(views), -1, 1).astype(np.float64)
+    fit = np.linalg.solve(normal + _TINY, system @ (wanted - wanted.mean(axis=1, keepdims=True)))
+    fit = fit[:, :, 0] / _SCALES
+    contrast = np.where(fit[:, 0] > 1e-3, fit[:, 0], np.inf)
+    return np.clip(fit[:, 1:] / contrast[:, None], -_STEP, _STEP)
 
 
 def _inside(boxes: np.ndarray) -> np.ndarray:
