@@ -5,10 +5,10 @@ In this order, each compared within a cluster with the best that it holds:
 1. what a person wants kept;
 2. detail: how many pixels across the picture really shows. The spectrum tells: enlarging a picture
    adds pixels and no detail, so nothing is gained by it, and a blurred one counts for less;
-3. no frame around it;
-4. colour, where another copy has lost it;
-5. likeness to the typical copy (the median of the cluster, brightness and contrast taken out): a
-   watermark, a caption, a crop, a mirrored or clipped copy is unlike the others;
+3. colour, where another copy has lost it;
+4. likeness to the typical copy (the median of the cluster, pixel by pixel): a watermark, a caption,
+   a frame, a crop, a mirrored, brightened or clipped copy is unlike the others;
+5. no frame around it: of two copies neither is typical;
 6. sharpness against contrast;
 7. the format that loses least, the larger file, the first name.
 """
@@ -20,21 +20,19 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.cleaning import hashing
-
 # Formats that lose nothing first.
 _FORMAT_RANK = {"png": 0, "bmp": 1, "webp": 2, "jpg": 3, "gif": 4}
 
-# What counts as equal to the best: a fifth of the detail (the spectrum says no more, and a
-# copy that lost a few rows is not worth less), ..., a fifth of the sharpness.
-_DETAIL, _COLOUR, _TYPICAL, _SHARP = 0.8, 0.5, 0.004, 0.8
+# What counts as equal to the best of the cluster: so much of its detail (the spectrum says no more,
+# and a copy that lost a few rows is not worth less), of its colour and sharpness; grey levels.
+_DETAIL, _COLOUR, _SHARP, _TYPICAL = 0.75, 0.3, 0.6, 1.0
 
 REASONS = (
     "is wanted by a person",
     "shows more detail",
-    "has no frame",
     "has its colours",
     "is more like the other copies",
+    "has no frame",
     "is sharper",
     "is of a better format",
     "is the larger file",
@@ -75,13 +73,13 @@ def rank(
     column = {name: measured[name].to_numpy(float) for name in ("detail", "colour", "sharpness")}
     area = measured["width"].to_numpy(float) * measured["height"].to_numpy(float)
     framed = measured["content"].to_numpy(float) < 0.999 * area
-    typical = typicality(thumbs, cluster)
+    odd = oddity(thumbs, cluster)
     groups = cluster, len(cluster)
     tiers = [
         _times_below(column["detail"], *groups, _DETAIL),
+        _times_below(column["colour"] + 2, *groups, _COLOUR) > 0,
+        np.floor((odd + _best(-odd, *groups)) / _TYPICAL),
         framed,
-        _times_below(column["colour"] + 1, *groups, _COLOUR) > 0,
-        _steps_below(typical, *groups, _TYPICAL),
         _times_below(column["sharpness"] + 0.01, *groups, _SHARP),
     ]
     keys = [
@@ -91,18 +89,14 @@ def rank(
     return Ranking(np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64), keys)
 
 
-def typicality(thumbs: np.ndarray, cluster: np.ndarray) -> np.ndarray:
-    """Correlation of each picture with the median of its cluster; 1 where it is alone."""
-    result = np.ones(len(thumbs))
+def oddity(thumbs: np.ndarray, cluster: np.ndarray) -> np.ndarray:
+    """How far each picture is from the median of its cluster, in grey levels; 0 for one or two."""
+    result = np.zeros(len(thumbs))
     order = np.argsort(cluster, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(cluster[order])) + 1):
-        if len(members) > 2:  # two are equally like their middle
-            pixels = thumbs[members].reshape(len(members), hashing.SIDE**2).astype(np.float64)
-            pixels -= pixels.mean(axis=1, keepdims=True)
-            pixels /= np.sqrt((pixels**2).sum(axis=1, keepdims=True)) + 1e-9
-            middle = np.median(pixels, axis=0)
-            middle -= middle.mean()
-            result[members] = pixels @ (middle / (np.sqrt((middle**2).sum()) + 1e-9))
+        if len(members) > 2:  # two are equally far from their middle
+            pixels = thumbs[members].astype(np.float64)
+            result[members] = np.abs(pixels - np.median(pixels, axis=0)).mean(axis=(1, 2))
     return result
 
 
@@ -116,7 +110,3 @@ def _times_below(values: np.ndarray, cluster: np.ndarray, count: int, equal: flo
     """0 for what reaches ``equal`` times the best of its cluster, 1 for that of that, ..."""
     ratio = np.maximum(values / _best(values, cluster, count), 1e-9)
     return np.floor(np.log(ratio) / np.log(equal) + 1e-9)
-
-
-def _steps_below(values: np.ndarray, cluster: np.ndarray, count: int, step: float) -> np.ndarray:
-    return np.floor((_best(values, cluster, count) - values) / step + 1e-9)
