@@ -3,14 +3,17 @@
 In this order, each compared within a cluster with the best that it holds:
 
 1. what a person wants kept;
-2. detail: how many pixels across the picture really shows. The spectrum tells: enlarging a picture
-   adds pixels and no detail, so nothing is gained by it, and a blurred one counts for less;
+2. twice the detail: how many pixels across the picture really shows. The spectrum tells: enlarging
+   a picture adds pixels and no detail, so nothing is gained by it, and a blurred one counts less;
 3. colour, where another copy has lost it;
 4. likeness to the typical copy (the median of the cluster, pixel by pixel): a watermark, a caption,
-   a frame, a crop, a mirrored, brightened or clipped copy is unlike the others;
+   a frame, a crop, a mirrored, brightened or clipped copy is unlike the others. It comes before the
+   smaller differences in detail because letters across a soft picture look like detail;
 5. no frame around it: of two copies neither is typical;
-6. sharpness against contrast;
-7. the format that loses least, the larger file, the first name.
+6. detail, more finely;
+7. pixels that show something: of two with the same detail the enlarged one goes;
+8. sharpness against contrast;
+9. the format that loses least, the larger file, the first name.
 """
 
 from __future__ import annotations
@@ -25,14 +28,16 @@ _FORMAT_RANK = {"png": 0, "bmp": 1, "webp": 2, "jpg": 3, "gif": 4}
 
 # What counts as equal to the best of the cluster: so much of its detail (the spectrum says no more,
 # and a copy that lost a few rows is not worth less), of its colour and sharpness; grey levels.
-_DETAIL, _COLOUR, _SHARP, _TYPICAL = 0.75, 0.3, 0.6, 1.0
+_TWICE, _DETAIL, _COLOUR, _SHARP, _TYPICAL = 0.5, 0.75, 0.3, 0.6, 1.0
 
 REASONS = (
     "is wanted by a person",
-    "shows more detail",
+    "shows twice the detail",
     "has its colours",
     "is more like the other copies",
     "has no frame",
+    "shows more detail",
+    "is not enlarged",
     "is sharper",
     "is of a better format",
     "is the larger file",
@@ -72,14 +77,17 @@ def rank(
     """
     column = {name: measured[name].to_numpy(float) for name in ("detail", "colour", "sharpness")}
     area = measured["width"].to_numpy(float) * measured["height"].to_numpy(float)
-    framed = measured["content"].to_numpy(float) < 0.999 * area
+    content = np.maximum(measured["content"].to_numpy(float), 1)
+    framed = content < 0.999 * area
     odd = oddity(thumbs, cluster)
     groups = cluster, len(cluster)
     tiers = [
-        _times_below(column["detail"], *groups, _DETAIL),
+        _times_below(column["detail"], *groups, _TWICE),
         _times_below(column["colour"] + 2, *groups, _COLOUR) > 0,
         np.floor((odd + _best(-odd, *groups)) / _TYPICAL),
         framed,
+        _times_below(column["detail"], *groups, _DETAIL),
+        _times_below(column["detail"] / np.sqrt(content), *groups, _DETAIL),
         _times_below(column["sharpness"] + 0.01, *groups, _SHARP),
     ]
     keys = [
