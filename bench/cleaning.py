@@ -43,6 +43,7 @@ from pipeline.params import DedupeParams
 
 ROOT = Path(__file__).resolve().parent.parent
 ALARMS = 0.01
+PARTS = ("copies", "collages", "hostile")
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,9 @@ def main() -> None:
     name = "gallery" if options.photos is None else source.resolve().name
     started = time.perf_counter()
     try:
-        lines, strips = measure(run, options.half)
+        lines, strips = measure(run, options.half, options.only)
         seconds = time.perf_counter() - started
-        report(name, options.half, run, lines, strips, seconds)
+        report(name, options.half, options.only, run, lines, strips, seconds)
     finally:
         if options.work is None:
             shutil.rmtree(work)
@@ -80,6 +81,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("photos", type=Path, nargs="?", help="a folder of single photos")
     parser.add_argument("--half", choices=("tuning", "test"), default="test")
+    parser.add_argument("--only", choices=PARTS, help="one part of the report")
     parser.add_argument("--work", type=Path, help="keep the composed folders and the cache here")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=0)
@@ -89,13 +91,10 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure(run: Run, half: str) -> tuple[list[str], list[Strip]]:
+def measure(run: Run, half: str, only: str | None) -> tuple[list[str], list[Strip]]:
     """The tables of the report and the strips of the sheet."""
-    parts = [
-        measure_copies(run, half),
-        measure_collages(run, half),
-        measure_hostile(run, half),
-    ]
+    makers = dict(zip(PARTS, (measure_copies, measure_collages, measure_hostile), strict=True))
+    parts = [make(run, half) for name, make in makers.items() if only in (None, name)]
     return [line for part in parts for line in part[0]], [s for part in parts for s in part[1]]
 
 
@@ -275,10 +274,17 @@ def describe(row: pd.Series) -> str:
 
 
 def report(
-    name: str, half: str, run: Run, lines: list[str], strips: list[Strip], seconds: float
+    name: str,
+    half: str,
+    only: str | None,
+    run: Run,
+    lines: list[str],
+    strips: list[Strip],
+    seconds: float,
 ) -> None:
     out = ROOT / "bench" / "results"
     stem = f"{date.today()}-cleaning-{name}" + ("" if half == "test" else f"-{half}")
+    stem += "" if only is None else f"-{only}"
     out.mkdir(exist_ok=True)
     write_sheet(strips, out / f"{stem}.png")
     sizes = {key: len(part) for key, part in run.photos.items()}

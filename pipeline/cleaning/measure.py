@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +18,21 @@ from PIL import Image, ImageFilter
 from pipeline.cleaning import hashing, seams
 from pipeline.images import PictureError, read_picture
 
-# The kinds of grey thumbnail, as (share cut off each side). "trim" cuts the uniform frame.
-CROPS = {"whole": 0.0, "crop5": 0.025, "crop10": 0.05, "crop15": 0.075}
-VARIANTS = (*CROPS, "trim")
-
 # Seams are looked for at 384 pixels; a JPEG is decoded no smaller.
 DRAFT = 384
 _THUMB = 144
 
 # Raise when the same bytes would now give other numbers: cached rows are then measured anew.
-VERSION = 2
+VERSION = 5
 
 
 def measure(task: tuple[str, int]) -> dict[str, Any]:
     """The row of one file: (path, max_pixels) -> column values.
 
     ``fault`` says why the file is no usable picture; all else is then empty. ``greys`` holds the
-    bytes of the 32x32 thumbnails in the order of ``VARIANTS``, ``features`` the float32 seam
-    evidence, ``seams`` rows of (vertical, position, score) as float32, ``thumb`` a small JPEG.
+    bytes of the grey pictures that copies are told by (see ``Looks``), ``detail`` the pixels across
+    that the picture really shows, ``features`` the float32 seam evidence, ``seams`` rows of
+    (vertical, position, score) as float32, ``thumb`` a small JPEG.
     """
     path, max_pixels = task
     try:
@@ -44,20 +42,24 @@ def measure(task: tuple[str, int]) -> dict[str, Any]:
     image = picture.image
     found, frame = seams.evidence(image)
     grey = image.convert("L")
-    greys = _greys(grey, frame)
+    whole, trim, middle = _greys(grey, frame)
     left, top, right, bottom = frame
     content = (1 - left - right) * (1 - top - bottom)
+    content *= picture.width * picture.height
     small = grey.resize((256, 256), Image.Resampling.BOX)
+    std = float(whole.std())
     return {
         "fault": None,
         "format": picture.format,
         "width": picture.width,
         "height": picture.height,
         "frames": picture.frames,
-        "std": float(greys[0].std()),
-        "sharpness": _sharpness(small),
-        "content": float(picture.width * picture.height * content),
-        "greys": greys.tobytes(),
+        "std": std,
+        "sharpness": _sharpness(small) / max(std, 1.0),
+        "content": float(content),
+        "detail": float(np.sqrt(content)) * _shown(grey),
+        "colour": _colour(image),
+        "greys": b"".join(part.tobytes() for part in (whole, trim, middle)),
         "features": found.features.tobytes(),
         "seams": _pack_seams(found.seams),
         "thumb": _thumb(image),
@@ -75,6 +77,8 @@ def faulty(fault: str) -> dict[str, Any]:
         "std": None,
         "sharpness": None,
         "content": None,
+        "detail": None,
+        "colour": None,
         "greys": b"",
         "features": b"",
         "seams": b"",
@@ -92,22 +96,55 @@ def _sharpness(grey: Image.Image) -> float:
     return float(np.partition(edges.ravel(), edges.size * 3 // 4)[edges.size * 3 // 4])
 
 
-def _greys(grey: Image.Image, frame: tuple[float, float, float, float]) -> np.ndarray:
-    """Thumbnails in the order of ``VARIANTS``, uint8 5 x 32 x 32."""
+_PATCH = 256  # pixels of the middle whose spectrum is looked at
+_FALLEN = 0.5
+
+
+def _shown(grey: Image.Image) -> float:
+    """The share of its resolution that a picture makes use of, in (0, 1].
+
+    The power of natural pictures falls with the square of the frequency (Field 1987), so power
+    times frequency squared is level, up to where detail ends: at the first frequency where it falls
+    to half of what it is at the low ones. Enlarged and blurred pictures end early.
+    """
+    width, height = grey.size
+    x, y = min(_PATCH, width), min(_PATCH, height)
+    left, top = (width - x) // 2, (height - y) // 2
+    patch = np.asarray(grey.crop((left, top, left + x, top + y)), np.float32)
+    return (_reach(patch) + _reach(patch.T)) / 2
+
+
+def _reach(lines: np.ndarray) -> float:
+    lines = (lines - lines.mean(axis=1, keepdims=True)) * np.hanning(lines.shape[1])
+    power = (np.abs(np.fft.rfft(lines, _PATCH, axis=1)) ** 2).mean(axis=0)
+    level = power * np.arange(len(power)) ** 2.0
+    level = np.convolve(np.pad(level, 4, mode="edge"), np.ones(9) / 9, "valid")
+    fallen = np.flatnonzero(level[30:] < _FALLEN * np.median(level[8:30]))
+    last = len(level) - 3
+    return min(1.0, float(fallen[0] + 30) / last) if len(fallen) else 1.0
+
+
+def _colour(image: Image.Image) -> float:
+    """Mean distance between the largest and the smallest channel, in grey levels; without the rim,
+    which may be a frame."""
+    small = np.asarray(image.resize((32, 32), Image.Resampling.BOX))[4:28, 4:28].astype(np.int16)
+    return float((small.max(axis=2) - small.min(axis=2)).mean())
+
+
+def _greys(
+    grey: Image.Image, frame: tuple[float, float, float, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The parts of ``Looks``."""
     side, method = (hashing.SIDE, hashing.SIDE), Image.Resampling.LANCZOS
-    whole = grey.resize(side, method)
-    # The crops come from a middle size: their pixels are compared, never trained on.
-    middle = grey.resize((256, 256), Image.Resampling.BOX if min(grey.size) >= 256 else method)
-    crops = [
-        middle.resize(side, method, box=(256 * cut, 256 * cut, 256 * (1 - cut), 256 * (1 - cut)))
-        for cut in list(CROPS.values())[1:]
-    ]
+    whole = trim = grey.resize(side, method)
+    # Parts come from middle sizes: their pixels are compared, never trained on.
+    large = grey.resize((256, 256), Image.Resampling.BOX if min(grey.size) >= 256 else method)
     left, top, right, bottom = frame
-    trim = whole
     if any(frame):
         box = (256 * left, 256 * top, 256 * (1 - right), 256 * (1 - bottom))
-        trim = middle.resize(side, method, box=box)
-    return np.stack([np.asarray(image) for image in (whole, *crops, trim)])
+        trim = large.resize(side, method, box=box)
+    middle = large.resize((hashing.MIDDLE, hashing.MIDDLE), Image.Resampling.BOX)
+    return np.asarray(whole), np.asarray(trim), np.asarray(middle)
 
 
 def _pack_seams(found: list[seams.Seam]) -> bytes:
@@ -121,10 +158,30 @@ def unpack_seams(data: bytes) -> list[seams.Seam]:
     return [seams.Seam(bool(row[0]), float(row[1]), float(row[2])) for row in rows]
 
 
-def unpack_greys(data: Iterable[bytes]) -> np.ndarray:
-    """What ``measure`` stored in ``greys``, of N pictures: uint8 N x 5 x 32 x 32."""
-    pixels = np.frombuffer(b"".join(data), np.uint8)
-    return pixels.reshape(-1, len(VARIANTS), hashing.SIDE, hashing.SIDE)
+@dataclass(frozen=True)
+class Looks:
+    """What N pictures look like, grey, uint8: ``whole`` as imagehash shrinks it, ``trim`` without
+    the frame (equal where there is none), both N x 32 x 32; ``middle``, N x 64 x 64, for parts."""
+
+    whole: np.ndarray
+    trim: np.ndarray
+    middle: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def take(self, chosen: np.ndarray) -> Looks:
+        """Those of some of the pictures."""
+        return Looks(self.whole[chosen], self.trim[chosen], self.middle[chosen])
+
+
+def unpack_greys(data: Iterable[bytes]) -> Looks:
+    """What ``measure`` stored in ``greys``."""
+    small, middle = hashing.SIDE**2, hashing.MIDDLE**2
+    pixels = np.frombuffer(b"".join(data), np.uint8).reshape(-1, 2 * small + middle)
+    shapes = [(hashing.SIDE, hashing.SIDE)] * 2 + [(hashing.MIDDLE, hashing.MIDDLE)]
+    parts = np.split(pixels, [small, 2 * small], axis=1)
+    return Looks(*(part.reshape(-1, *s) for part, s in zip(parts, shapes, strict=True)))
 
 
 def _thumb(image: Image.Image) -> bytes:

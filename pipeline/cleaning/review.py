@@ -15,6 +15,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.cleaning.decide import Cleaned
+from pipeline.cleaning.duplicates import ALIGNED
 from pipeline.cleaning.measure import unpack_seams
 from pipeline.cleaning.verdicts import REASONS, counts
 from pipeline.workspace import write_text
@@ -173,7 +174,11 @@ def _thresholds(cleaned: Cleaned) -> list[tuple[str, str, str]]:
             str(params.loose_distance),
             f"{loose:.2g} false pairs expected, about {sure:.2g} after the look at the pixels",
         ),
-        ("dedupe.correlation", str(params.correlation), "least likeness of 32×32 thumbnails"),
+        (
+            "dedupe.correlation",
+            str(params.correlation),
+            f"least likeness of 32×32 thumbnails; of mirrored, trimmed and cropped ones {ALIGNED}",
+        ),
         (
             "dedupe.collage_threshold",
             str(params.collage_threshold),

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from pipeline.cleaning import hashing, measure
-from pipeline.cleaning.duplicates import FLAT, Pairs, Stars, stars
+from pipeline.cleaning import hashing, measure, policy
+from pipeline.cleaning.duplicates import FLAT, Pairs, Stars, components, stars
 from pipeline.cleaning.overrides import Override, match
 from pipeline.cleaning.work import File
 from pipeline.params import DedupeParams
@@ -45,8 +45,6 @@ _DTYPES = {
     "collage": "float64",
     "correlation": "float64",
 }
-# When copies are equally large and sharp: formats that lose nothing first.
-_FORMAT_RANK = {"png": 0, "bmp": 1, "webp": 2, "jpg": 3, "gif": 4}
 
 
 @dataclass
@@ -151,10 +149,22 @@ def _compare(contents: list[_Content], measured: pd.DataFrame, pairs: Pairs) -> 
         content.leader = _leader(content)
     pool = [k for k, content in enumerate(contents) if content.leader is not None]
     pairs = pairs.among(np.array(pool, dtype=np.int64))
-    order = _best_first([contents[k] for k in pool], measured.iloc[pool])
-    chosen = stars(len(pool), pairs, order)
+    ranking = _rank([contents[k] for k in pool], measured.iloc[pool], pairs)
+    chosen = stars(len(pool), pairs, ranking.order)
     for at, k in enumerate(pool):
-        _mark(contents, pool, at, contents[k], chosen, pairs)
+        _mark(contents, pool, at, contents[k], chosen, pairs, ranking)
+
+
+def _rank(pool: list[_Content], measured: pd.DataFrame, pairs: Pairs) -> policy.Ranking:
+    files = [content.leader.file for content in pool if content.leader is not None]
+    return policy.rank(
+        measured,
+        measure.unpack_greys(measured["greys"]).whole,
+        components(len(pool), pairs),
+        [content.forced for content in pool],
+        [file.bytes for file in files],
+        [file.name for file in files],
+    )
 
 
 def _leader(content: _Content) -> _Row | None:
@@ -164,21 +174,6 @@ def _leader(content: _Content) -> _Row | None:
     return next(iter(wanted or staying), None)
 
 
-def _best_first(pool: list[_Content], measured: pd.DataFrame) -> np.ndarray:
-    """Indices of the pool from the best to keep to the worst: what a person wants, then the most
-    pixels (without a frame), the sharper, the format that loses least, the larger file, by name."""
-    keys = []
-    facts = zip(pool, measured["content"], measured["sharpness"], measured["format"], strict=True)
-    for content, pixels, sharpness, kind in facts:
-        assert content.leader is not None
-        file = content.leader.file
-        rank = _FORMAT_RANK.get(kind, 9)
-        # Rounded: a copy that lost a few pixels or gained ringing is not worth less for it.
-        size, sharp = round(8 * np.log2(max(pixels, 1))), round(2 * np.log2(sharpness + 1))
-        keys.append((not content.forced, -size, -sharp, rank, -file.bytes, file.name))
-    return np.array(sorted(range(len(pool)), key=keys.__getitem__), dtype=np.int64)
-
-
 def _mark(
     contents: list[_Content],
     pool: list[int],
@@ -186,6 +181,7 @@ def _mark(
     content: _Content,
     chosen: Stars,
     pairs: Pairs,
+    ranking: policy.Ranking,
 ) -> None:
     """Write what the search found on the files of one content."""
     leader, pair = content.leader, int(chosen.pair[at])
@@ -201,7 +197,10 @@ def _mark(
             leader.keep, leader.reason = False, "near_duplicate"
             variant = str(pairs.variant[pair])
             how = "" if variant == "whole" else f" ({_VARIANT_WORDS[variant]})"
-            leader.detail = f"{leader.distance} bits, correlation {leader.correlation:.2f}{how}"
+            leader.detail = (
+                f"{leader.distance} bits, correlation {leader.correlation:.2f}{how}; "
+                f"what stays {ranking.why(int(chosen.kept[at]), at)}"
+            )
     for row in content.rows:
         row.cluster = id(head)  # made small and stable in `_number_clusters`
         if row is leader or row.reason not in ("kept", "exact_duplicate"):
@@ -252,7 +251,7 @@ def _table(rows: list[_Row], measured: pd.DataFrame, collage: np.ndarray) -> pd.
     nothing = dict.fromkeys(("width", "height", "format", "std", "sharpness"))
     whole = np.flatnonzero(measured["fault"].isna())
     greys = measure.unpack_greys(measured["greys"].iloc[whole])
-    codes = dict(zip(whole.tolist(), map(hashing.to_hex, hashing.phash(greys[:, 0])), strict=True))
+    codes = dict(zip(whole.tolist(), map(hashing.to_hex, hashing.phash(greys.whole)), strict=True))
     seam = [np.frombuffer(f, np.float32)[0] if f else None for f in measured["features"]]
     records = [
         (facts[row.content] if row.content >= 0 else nothing)

@@ -117,7 +117,7 @@ def _table(shas: list[str], rows: list[dict[str, Any]]) -> pd.DataFrame:
         {"width": "Int64", "height": "Int64", "frames": "Int64"}
         | dict.fromkeys(("greys", "features", "seams", "thumb"), "object")
         | dict.fromkeys(("fault", "format"), "str")
-        | dict.fromkeys(("std", "sharpness", "content"), "float64")
+        | dict.fromkeys(("std", "sharpness", "content", "detail", "colour"), "float64")
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from pipeline.cleaning import duplicates
 from pipeline.cleaning.duplicates import Pairs, Rules, components, find_pairs, stars
-from pipeline.cleaning.measure import measure, unpack_greys
+from pipeline.cleaning.measure import Looks, measure, unpack_greys
 
 RULES = Rules(near=6, loose=10, correlation=0.85, mirrored=True)
 
@@ -33,7 +33,7 @@ EDITS = {
 }
 
 
-def greys(images: list[Image.Image], pictures, folder) -> np.ndarray:
+def greys(images: list[Image.Image], pictures, folder) -> Looks:
     rows = [
         measure((str(pictures.save(folder / f"{k}.jpg", image, 30)), 10**8))
         for k, image in enumerate(images)
@@ -50,6 +50,85 @@ def test_edited_copies_are_found_and_nothing_else(edit, pictures, tmp_path):
     truth = {(k, k + 12) for k in range(12)}
     assert found <= truth
     assert len(found) >= 11
+
+
+@pytest.mark.parametrize("share", [0.04, 0.07, 0.10])
+@pytest.mark.parametrize("mirror", [False, True])
+def test_crops_from_anywhere_are_found(share, mirror, pictures, tmp_path):
+    rng = np.random.default_rng(round(100 * share))
+    originals = [pictures.photo(seed) for seed in range(20)]
+    copies = [crop_at(image, share, *rng.random(2)) for image in originals]
+    copies = [ImageOps.mirror(image) if mirror else image for image in copies]
+    pairs = find_pairs(greys(originals + copies, pictures, tmp_path), RULES)
+    found = set(zip(pairs.i.tolist(), pairs.j.tolist(), strict=True))
+    assert found <= {(k, k + 20) for k in range(20)}
+    assert len(found) >= 19
+    assert all("mirror" in variant for variant in pairs.variant) == mirror
+
+
+def crop_at(image: Image.Image, share: float, x: float, y: float) -> Image.Image:
+    left, top = round(x * share * image.width), round(y * share * image.height)
+    width, height = round((1 - share) * image.width), round((1 - share) * image.height)
+    return image.crop((left, top, left + width, top + height))
+
+
+def test_a_framed_crop_is_found(pictures, tmp_path):
+    originals = [pictures.photo(seed) for seed in range(10)]
+    copies = [ImageOps.expand(crop_at(im, 0.1, 0.1, 0.9), 12, "white") for im in originals]
+    pairs = find_pairs(greys(originals + copies, pictures, tmp_path), RULES)
+    found = set(zip(pairs.i.tolist(), pairs.j.tolist(), strict=True))
+    assert found <= {(k, k + 10) for k in range(10)} and len(found) >= 9
+
+
+def pattern(period: float, angle: float, soft: bool) -> Image.Image:
+    y, x = np.mgrid[:240, :320]
+    wave = np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period)
+    wave = wave if soft else np.sign(wave)
+    return Image.fromarray((128 + 90 * wave).astype(np.uint8)).convert("RGB")
+
+
+def test_repetitive_pictures_are_not_chained(pictures, tmp_path):
+    """Stripes of other widths and directions can be slid and stretched, and stay different."""
+    images = [
+        pattern(period, angle, soft)
+        for period, soft in ((40, True), (64, False), (105, True), (170, False))
+        for angle in (0.3, 0.6, 1.2, 1.8, 2.4)
+    ]
+    chosen = find_pairs(greys(images, pictures, tmp_path), RULES)
+    same = [(i, j) for i, j in zip(chosen.i, chosen.j, strict=True) if i // 5 == j // 5]
+    assert len(same) == len(chosen) <= 4
+
+
+def test_pale_pictures_with_one_dark_spot_are_not_each_others_crops(pictures, tmp_path):
+    """A figure in a studio: nearly all is background, the hash sees little else."""
+    rng = np.random.default_rng(5)
+    images = []
+    for _ in range(40):
+        image = Image.new("RGB", (320, 240), "white")
+        draw = ImageDraw.Draw(image)
+        for _ in range(4):
+            x, y = rng.normal(160, 30), rng.normal(120, 25)
+            a, b = rng.uniform(15, 60, 2)
+            draw.ellipse((x - a, y - b, x + a, y + b), fill=(int(rng.integers(20, 150)),) * 3)
+        images.append(image)
+    assert len(find_pairs(greys(images, pictures, tmp_path), RULES)) == 0
+
+
+def test_the_order_of_the_pictures_does_not_matter(pictures, tmp_path):
+    images = [pictures.photo(seed) for seed in range(8)]
+    images += [crop_at(image, 0.08, 0.2, 0.7) for image in images]
+    images += [ImageOps.mirror(image) for image in images[:4]]
+    looks = greys(images, pictures, tmp_path)
+    shuffled = np.random.default_rng(0).permutation(len(images))
+
+    def table(pairs: Pairs, names: np.ndarray) -> set[tuple]:
+        columns = (names[pairs.i], names[pairs.j], pairs.distance, pairs.variant)
+        rows = zip(*columns, pairs.correlation.round(6), strict=True)
+        return {(*sorted((a, b)), d, v, c) for a, b, d, v, c in rows}
+
+    first = table(find_pairs(looks, RULES), np.arange(len(images)))
+    assert len(first) >= 12
+    assert table(find_pairs(looks.take(shuffled), RULES), shuffled) == first
 
 
 def test_mirrored_copies_stay_where_they_are_wanted(pictures, tmp_path):

@@ -50,3 +50,26 @@ def test_the_mirrored_hash_is_the_hash_of_the_mirrored_picture(pictures):
 def test_half_the_bits_are_set_so_distances_are_even(pictures):
     codes = hashing.phash(np.stack([thumbnail(pictures.photo(seed)) for seed in range(60)]))
     assert (np.bitwise_count(codes) == 32).all()
+
+
+def test_the_hash_of_a_part_is_that_of_the_part_cut_out(pictures):
+    middles = np.stack(
+        [np.asarray(pictures.photo(k).convert("L").resize((64, 64))) for k in range(30)]
+    )
+    for window in hashing.WINDOWS:
+        cut = hashing.part(middles, window)
+        direct = hashing.codes(hashing.coefficients(cut))
+        quick = hashing.codes(hashing.part_coefficients(middles, window))
+        assert np.bitwise_count(direct ^ quick).max() <= 2  # float32, and ties at the median
+        box = [64 * v for v in (window.left, window.top)]
+        box += [box[0] + 64 * window.side, box[1] + 64 * window.side]
+        method = Image.Resampling.BILINEAR
+        pillow = [Image.fromarray(m).resize((32, 32), method, box=box) for m in middles]
+        assert np.abs(cut - np.stack([*map(np.asarray, pillow)])).max() <= 1.5
+
+
+def test_windows_lie_within_the_picture():
+    assert len(hashing.WINDOWS) == len(set(hashing.WINDOWS)) == 15
+    for window in hashing.WINDOWS:
+        assert 0 <= window.left <= window.left + window.side <= 1 + 1e-9
+        assert 0 <= window.top <= window.top + window.side <= 1 + 1e-9

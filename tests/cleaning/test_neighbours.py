@@ -70,3 +70,17 @@ def test_many_pictures_of_one_code_do_not_fill_the_tables():
 def test_large_sets_are_joined_and_small_ones_scanned():
     assert neighbours.plan(1000, 10) is None
     assert neighbours.plan(1_000_000, 4) is not None
+
+
+@pytest.mark.parametrize(("distance", "blocks"), [(2, 3), (4, 3), (6, 4), (10, 4), (10, 6)])
+def test_probed_tables_equal_the_flat_scan(distance, blocks):
+    some = codes(1500, seed=2)
+    i, j, d = neighbours._probe(some[:900], some[900:], distance, blocks)
+    assert listed((i, j, d)) == brute(some[:900], some[900:], distance, upper=False)
+
+
+@pytest.mark.parametrize("blocks", [3, 4, 6, 11])
+def test_the_radii_leave_no_pair_out(blocks):
+    """Were every block farther than its radius, more than ``distance`` bits would differ."""
+    radii = neighbours._radii(10, blocks)
+    assert len(radii) == blocks and sum(radius + 1 for radius in radii) == 11

@@ -1,0 +1,47 @@
+"""A window that lies a little beside the true one is brought there."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from pipeline.cleaning.alignment import aligned, correlate
+from pipeline.cleaning.hashing import weights
+
+
+def looks(pictures, count: int) -> np.ndarray:
+    grey = [pictures.photo(k).convert("L").resize((64, 64)) for k in range(count)]
+    return np.stack([*map(np.asarray, grey)])
+
+
+def seen(middles: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    across, down = weights(boxes[:, 0], boxes[:, 2]), weights(boxes[:, 1], boxes[:, 3])
+    return down @ middles.astype(np.float32) @ across.transpose(0, 2, 1)
+
+
+def test_shifted_and_stretched_windows_are_found_again(pictures):
+    middles, rng = looks(pictures, 40), np.random.default_rng(0)
+    sides = rng.uniform(0.86, 0.96, (40, 2))
+    true = np.hstack([rng.random((40, 2)) * (1 - sides), sides])
+    wanted = 40 + 0.6 * seen(middles, true)  # brightness and contrast are no matter
+    start = np.hstack(
+        [np.clip(true[:, :2] + rng.uniform(-0.03, 0.03, (40, 2)), 0, 0.1), np.full((40, 2), 0.9)]
+    )
+    before = correlate(seen(middles, start), wanted)
+    after = aligned(middles, np.arange(40), start, wanted)
+    assert np.median(before) < 0.97
+    assert (after > 0.995).mean() > 0.95 and (after >= before - 1e-6).all()
+
+
+def test_other_pictures_cannot_be_made_to_fit(pictures):
+    middles = looks(pictures, 40)
+    thumbs = seen(middles, np.tile([0.05, 0.05, 0.9, 0.9], (40, 1)))
+    boxes = np.tile([0.0, 0.0, 1.0, 1.0], (40, 1))
+    assert aligned(middles, np.arange(40), boxes, np.roll(thumbs, 1, axis=0)).max() < 0.9
+
+
+def test_a_picture_of_one_colour_is_no_trouble(pictures):
+    middles = np.full((2, 64, 64), 128, np.uint8)
+    thumbs = np.asarray(Image.new("L", (32, 32), 7))[None].repeat(2, axis=0)
+    found = aligned(middles, np.arange(2), np.tile([0.0, 0.0, 0.9, 0.9], (2, 1)), thumbs)
+    assert np.isfinite(found).all() and (found < 0.1).all()
