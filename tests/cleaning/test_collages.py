@@ -79,6 +79,8 @@ def test_collages_are_found_among_the_pictures_they_hide_in(album, tmp_path):
     assert result.recall > 0.9 and result.alarms < 0.05
     again = judged(album, cache=tmp_path, workers=1)
     assert np.array_equal(again.scores, result.scores)
+    anew = judged(album, workers=1)
+    assert np.array_equal(anew.scores, result.scores)
 
 
 def test_a_small_set_is_judged_by_the_plain_rule(album):
