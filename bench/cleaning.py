@@ -38,6 +38,7 @@ from cleaning_truth.score import (
 )
 from cleaning_truth.sheet import Strip, write_sheet
 
+from pipeline.cleaning.collage_model import LINE
 from pipeline.cleaning.decide import clean, decide_folder
 from pipeline.params import DedupeParams
 
@@ -182,7 +183,7 @@ def measure_collages(run: Run, half: str) -> tuple[list[str], list[Strip]]:
     scores = collage_scores(run, half)
     tuned = scores if half == "tuning" else collage_scores(run, "tuning")
     strict = threshold_at(tuned.loc[tuned["kind"] == "single", "collage"], ALARMS)
-    usual = run.params.collage_threshold
+    usual = LINE
     singles, again = (scores[scores["kind"] == kind] for kind in ("single", "again"))
     made = scores[scores["kind"].isin(collages.ALL)].copy()
     made["layout"] = made["kind"].str.partition(", ")[0]
@@ -197,7 +198,8 @@ def measure_collages(run: Run, half: str) -> tuple[list[str], list[Strip]]:
     lines = [
         f"## Collages: {len(made)} in {collages_batches(scores)} folders, about one file in ten",
         "",
-        f"Found in %, at the configured threshold ({usual:g}) and at the one that 1 % of the",
+        f"Found in %, at the line each folder draws for itself ({usual:g}, dedupe.collage_alarms "
+        f"{run.params.collage_alarms:g}) and at the one that 1 % of the",
         f"tuning half's single photos reach ({strict:.4f}). Area under the curve: straight joins "
         f"{area(singles['collage'], straight['collage']):.4f}, scattered and inset "
         f"{area(singles['collage'], loose['collage']):.4f}.",

@@ -109,8 +109,8 @@ class DedupeParams:
     )
     mirrored: bool = knob(True, "a mirrored copy is a duplicate too")
     collage: bool = knob(True, "drop collages")
-    collage_threshold: float = knob(
-        0.5, "evidence of joins from which a picture is a collage", low=0, high=1
+    collage_alarms: float = knob(
+        0.01, "share of single pictures that may be called collages", low=0, high=0.5
     )
     workers: int = knob(0, "processes that decode (0: one per core)", low=0, high=256)
 

@@ -1,9 +1,10 @@
 """Is a picture a collage? Seam evidence, weighed by a small model of this very set.
 
 No public set of labelled collages of dogs exists, and a model from elsewhere would know other
-pictures. So the model learns on the spot: the set's pictures as they are stand for single ones (the
-few collages among them are noise it can bear), collages composed from them for the rest. Each
-picture is judged by a model that has seen neither it, nor a copy of it, nor a collage made of it.
+pictures. So the model learns on the spot: the set's pictures without a plain join stand for single
+ones (the few collages among them are noise it can bear), and so do edited copies of them; collages
+composed from them stand for the rest. Each picture is judged by a model that has seen neither it,
+nor a copy of it, nor a collage made of it.
 """
 
 from __future__ import annotations
@@ -11,42 +12,42 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from pipeline import pool
+from pipeline.cleaning import measure
+from pipeline.cleaning.collage_model import FOLDS, LINE, USED, alarm_line, bend, cross_fit
 from pipeline.cleaning.seams import COUNT
 from pipeline.cleaning.synthesis import NOTHING, VERSION, Examples, Task, examples
 from pipeline.workspace import atomic_write, fingerprint
 
-FOLDS = 3
 LEAST = 60  # single pictures below which nothing can be learnt
-_SOURCES = 8  # pictures decoded together, from which as many collages are made
-_SURE = 0.9  # evidence from which a picture no longer stands for a single one
-_MOST = 240  # pictures to make collages of; more teach nothing new
-
-# Shape and contrast of the whole picture are left out: the collages of a search engine need not
-# have those of ours.
-_USED = [k for k in range(COUNT) if k not in (COUNT - 2, COUNT - 1)]
+_SOURCES = 8  # pictures decoded together, from which collages are made
+_ROUNDS = 3  # collages for each of them, at the least
+_MOST = 240  # pictures to make collages of; more teach little new
+_LEARNT = 4000  # pictures of the set that are learnt from; more would only take longer
+_PLAIN = 0.7  # score of a line from which a picture does not stand for a single one
 
 
 @dataclass(frozen=True)
 class Judged:
     """Evidence in [0, 1] for each picture, and how the model did on collages it had not seen.
 
-    ``recall``: share of composed collages at or above the threshold. ``alarms``: the same share
-    of single pictures that were merely edited. Both None for the plain rule.
+    From ``LINE`` on a picture is a collage. ``recall``: share of composed collages with straight
+    joins that reach it; ``loose``: the same of scattered prints and insets. ``alarms``: the same of
+    single pictures that were merely edited. All None for the plain rule.
     """
 
     scores: np.ndarray
     recall: float | None = None
+    loose: float | None = None
     alarms: float | None = None
 
 
 def evidence_matrix(features: list[bytes]) -> np.ndarray:
-    """float32 N x 38 from the stored bytes; zeros where there are none."""
+    """float32 N x 80 from the stored bytes; zeros where there are none."""
     matrix = np.zeros((len(features), COUNT), np.float32)
     for row, data in enumerate(features):
         if data:
@@ -69,7 +70,7 @@ def judge(
     shas: list[str],
     paths: list[str],
     *,
-    threshold: float,
+    alarms: float,
     max_pixels: int,
     workers: int,
     cache: Path | None,
@@ -77,9 +78,10 @@ def judge(
     """Weigh the evidence of N pictures.
 
     Args:
-        matrix: seam features, N x 38; a row of zeros has no evidence and is no collage.
+        matrix: seam features, N x 80; a row of zeros has no evidence and is no collage.
         group: pictures with an equal number are copies of each other and share a fold.
         paths: where each picture lies, for making collages of it.
+        alarms: the share of single pictures that may be called collages.
     """
     usable = np.flatnonzero(matrix.any(axis=1))
     if len(usable) < LEAST:
@@ -87,7 +89,7 @@ def judge(
     lowest = {int(g): shas[k] for k, g in sorted(enumerate(group), reverse=True)}
     fold = np.array([_draw(f"fold {lowest[int(g)]}") % FOLDS for g in group])
     sheets = _sheets(usable, fold, shas)
-    rounds = -(-_MOST // sum(map(len, sheets)))  # a small set is shown in more ways
+    rounds = max(_ROUNDS, -(-_MOST // sum(map(len, sheets))))  # a small set is shown in more ways
     tasks = [
         Task(
             tuple(paths[k] for k in sheet),
@@ -98,51 +100,55 @@ def judge(
         for sheet in sheets
     ]
     made = _examples(tasks, workers, cache)
-    features = np.concatenate([matrix[usable], *(part for part, _ in made)])[:, _USED]
     # Row of `matrix` that an example shows, -1 for a composed collage.
     shown = [
-        np.where(of < 0, -1, np.array(sheet)[of])
-        for sheet, (_, of) in zip(sheets, made, strict=True)
+        np.where(part.of < 0, -1, np.array(sheet)[part.of])
+        for sheet, part in zip(sheets, made, strict=True)
     ]
+    return _weigh(matrix, usable, fold, made, shown, _learnt(usable, shas), alarms)
+
+
+def _weigh(
+    matrix: np.ndarray,
+    usable: np.ndarray,
+    fold: np.ndarray,
+    made: list[Examples],
+    shown: list[np.ndarray],
+    learnt: np.ndarray,
+    alarms: float,
+) -> Judged:
+    """Learn from the set's own pictures and the examples made of them, and judge the former."""
+    features = np.concatenate([matrix[usable], *(part.features for part in made)])[:, USED]
     of = np.concatenate([usable, *shown])
-    folds = np.concatenate(
-        [fold[usable], *(np.full(len(o), fold[s[0]]) for s, o in zip(sheets, shown, strict=True))]
-    )
+    # A sheet's pictures share a fold, and its edited copies, which come last, tell which.
+    folds = [np.full(len(part), fold[part[-1]] if len(part) else 0) for part in shown]
+    # The set's own collages, and edited copies of them, must not stand for single pictures.
+    single = (of >= 0) & (matrix[of, 0] < _PLAIN)
+    use = (of < 0) | single
+    use[: len(usable)] &= learnt
     # The limit holds for libraries that are already loaded, so this one has to come first.
     import sklearn.ensemble  # noqa: F401
 
     # The set is small: threads would only wait for each other, and one adds in one order.
     with threadpool_limits(1):
-        # The set's own collages, and edited copies of them, stand among the single pictures: the
-        # first models find most, and the second ones learn without these.
-        scores = _cross_fit(features, of < 0, folds, np.ones(len(of), bool))
-        sure = np.zeros(len(matrix), bool)
-        sure[usable] = scores[: len(usable)] >= _SURE
-        use = (of < 0) | ~sure[of]
-        scores = _cross_fit(features, of < 0, folds, use)
+        raw = cross_fit(features, of < 0, np.concatenate([fold[usable], *folds]), use)
+    count = len(usable)
+    line = alarm_line(raw[count:][single[count:]], alarms)
+    scores = bend(raw, line)
     judged = np.zeros(len(matrix))
-    judged[usable] = np.round(scores[: len(usable)], 4)
-    made_of, made_scores = of[len(usable) :], scores[len(usable) :]
-    single = (made_of >= 0) & ~sure[made_of]
-    return Judged(
-        judged,
-        float((made_scores[made_of < 0] >= threshold).mean()),
-        float((made_scores[single] >= threshold).mean()),
-    )
+    judged[usable] = scores[:count]
+    hit, collage = scores[count:] >= LINE, of[count:] < 0
+    loose = np.concatenate([part.loose for part in made])
+    groups = (collage & ~loose, collage & loose, single[count:])
+    return Judged(judged, *(float(hit[group].mean()) if group.any() else None for group in groups))
 
 
-def _cross_fit(
-    features: np.ndarray, truth: np.ndarray, folds: np.ndarray, use: np.ndarray
-) -> np.ndarray:
-    """P(collage) of each example by a model of those of ``use`` in the other folds."""
-    scores = np.zeros(len(features))
-    for number in range(FOLDS):
-        learnt = (folds != number) & use
-        judged = folds == number
-        if judged.any():
-            model = _fit(features[learnt], truth[learnt])
-            scores[judged] = model.predict_proba(features[judged])[:, 1]
-    return scores
+def _learnt(usable: np.ndarray, shas: list[str]) -> np.ndarray:
+    """Which of the set's pictures are learnt from: all of a small set."""
+    order = sorted(range(len(usable)), key=lambda k: _draw(f"learnt {shas[usable[k]]}"))
+    learnt = np.zeros(len(usable), bool)
+    learnt[order[:_LEARNT]] = True
+    return learnt
 
 
 def _draw(text: str) -> int:
@@ -162,13 +168,12 @@ def _sheets(usable: np.ndarray, fold: np.ndarray, shas: list[str]) -> list[list[
 
 def _examples(tasks: list[Task], workers: int, cache: Path | None) -> list[Examples]:
     """The examples of each task, remembered as long as the same pictures are glued."""
-    key = fingerprint([VERSION, [(task.seed, task.rounds) for task in tasks]])[:16]
+    key = fingerprint([VERSION, measure.VERSION, [(task.seed, task.rounds) for task in tasks]])[:16]
     path = None if cache is None else cache / f"collages-{key}.npz"
     if path is not None and path.exists():
         with np.load(path, allow_pickle=False) as known:
-            cuts = known["cuts"]
-            parts = np.split(known["features"], cuts), np.split(known["of"], cuts)
-            return list(zip(*parts, strict=True))
+            parts = [np.split(known[name], known["cuts"]) for name in ("features", "of", "loose")]
+            return [Examples(*part) for part in zip(*parts, strict=True)]
     made = [NOTHING] * len(tasks)
     for index, result in pool.each(
         examples, tasks, workers=workers, what="compose collages", unit="sheets", chunk=1
@@ -178,23 +183,9 @@ def _examples(tasks: list[Task], workers: int, cache: Path | None) -> list[Examp
         with atomic_write(path) as file:
             np.savez(
                 file,
-                features=np.concatenate([features for features, _ in made]),
-                of=np.concatenate([of for _, of in made]),
-                cuts=np.cumsum([len(of) for _, of in made])[:-1],
+                features=np.concatenate([part.features for part in made]),
+                of=np.concatenate([part.of for part in made]),
+                loose=np.concatenate([part.loose for part in made]),
+                cuts=np.cumsum([len(part.of) for part in made])[:-1],
             )
     return made
-
-
-def _fit(features: np.ndarray, truth: np.ndarray) -> Any:
-    """A model of P(collage), both kinds weighing the same."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    model = HistGradientBoostingClassifier(
-        learning_rate=0.08,
-        max_iter=150,
-        max_leaf_nodes=8,
-        early_stopping=False,
-        class_weight="balanced",
-        random_state=0,
-    )
-    return model.fit(features, truth)

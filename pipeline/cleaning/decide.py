@@ -106,7 +106,7 @@ def _judge_collages(
         components(len(measured), pairs),
         list(measured.index),
         [place[sha] for sha in measured.index],
-        threshold=params.collage_threshold,
+        alarms=params.collage_alarms,
         max_pixels=params.max_pixels,
         workers=params.workers,
         cache=None if cache is None else cache / "cleaning",

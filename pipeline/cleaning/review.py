@@ -158,11 +158,12 @@ def expected_false_pairs(distance: int, count: int) -> float:
 def _thresholds(cleaned: Cleaned) -> list[tuple[str, str, str]]:
     """(name in params.yaml, value, what it means at this number of pictures)."""
     params, count, judged = cleaned.params, len(cleaned.measured), cleaned.collages
-    collage = "evidence from which a picture is a collage"
+    collage = "share of single pictures that may be called collages"
     if judged.recall is not None and judged.alarms is not None:
         collage += (
-            f": finds {judged.recall:.1%} of collages made from these pictures, and calls "
-            f"{judged.alarms:.1%} of single ones so"
+            f": of collages made from these pictures {judged.recall:.1%} of those with joins from "
+            f"edge to edge are found and {judged.loose or 0:.1%} of scattered prints and insets; "
+            f"{judged.alarms:.1%} of edited single ones are called so"
         )
     near = expected_false_pairs(params.near_distance, count)
     loose = expected_false_pairs(params.loose_distance, count)
@@ -180,8 +181,8 @@ def _thresholds(cleaned: Cleaned) -> list[tuple[str, str, str]]:
             f"least likeness of 32×32 thumbnails; of mirrored, trimmed and cropped ones {ALIGNED}",
         ),
         (
-            "dedupe.collage_threshold",
-            str(params.collage_threshold),
+            "dedupe.collage_alarms",
+            str(params.collage_alarms),
             collage,
         ),
         ("dedupe.min_side", str(params.min_side), "pixels of the shorter side"),

@@ -1,13 +1,16 @@
-"""Evidence of straight joins in a picture: 38 numbers and where the joins lie.
+"""Evidence of straight joins in a picture: 80 numbers and where the joins lie.
 
 A collage is several pictures glued along straight lines. Along such a line nearly every row shows a
 step, and the step stands out from the texture on both sides; a wall or a horizon does so over part
 of the line only. All is measured on the picture squashed to 384 x 384 (squashing keeps straight
 lines straight), after a uniform frame was trimmed.
 
-The numbers, for each axis (17): seven about the best line and seven about the second best (see
-``_line``), the flattest line, the share of flat lines, the number of strong lines; then the frame
-trimmed on either axis, the aspect ratio and the contrast.
+The numbers, for each axis (38): seven about the best line and seven about the second best (see
+``_Context.line``), the flattest line, the share of flat lines, the number of strong lines; then
+what ``cells`` says: six about partial joins, four about cuts beside the two best lines of the other
+axis, three about even spacing, six about what goes on across the two best lines, and two more (the
+third and fourth best line). After both axes the frame trimmed on either axis, the aspect ratio and
+the contrast. The axis with the stronger line comes first.
 """
 
 from __future__ import annotations
@@ -18,8 +21,11 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
+from pipeline.cleaning import cells
+
 SIDE = 384
-COUNT = 38
+AXIS = 38  # numbers about one axis
+COUNT = 2 * AXIS + 4
 MIN_SIDE = 128  # below this a squashed picture is mostly interpolation: no evidence either way
 
 _BANDS = 12
@@ -40,7 +46,7 @@ class Seam:
 
 @dataclass(frozen=True)
 class Evidence:
-    """``features``: float32 of length 38. ``seams``: strong lines first."""
+    """``features``: float32 of length 80. ``seams``: strong lines first."""
 
     features: np.ndarray
     seams: list[Seam]
@@ -79,20 +85,21 @@ def evidence(image: Image.Image) -> tuple[Evidence, Frame]:
     pixels = pixels[:, top : SIDE - bottom, left : SIDE - right]
     turned = turned[:, left : SIDE - right, top : SIDE - bottom]
     across, down = _axis(pixels), _axis(turned)
-    axes = [(across, left, right, True), (down, top, bottom, False)]
+    axes = [(across, down, left, right, True), (down, across, top, bottom, False)]
     seams = [
         Seam(vertical, (before + x + 1) / SIDE, score)
-        for (_, lines), before, _, vertical in axes
-        for x, score in lines
+        for axis, _, before, _, vertical in axes
+        for x, score in axis.lines
         if score > 0.5
     ]
-    blocks = [(values, (before + after) / SIDE) for (values, _), before, after, _ in axes]
+    blocks = [
+        (axis.values + axis.beside(other), (before + after) / SIDE)
+        for axis, other, before, after, _ in axes
+    ]
     # The stronger axis first: a 2-up and a stack are then the same evidence.
     blocks.sort(key=lambda block: -block[0][0])
-    trimmed = [blocks[0][1], blocks[1][1]]
-    aspect = image.width / image.height
-    rest = [*trimmed, aspect, float(pixels.std())]
-    features = np.concatenate([blocks[0][0], blocks[1][0], rest]).astype(np.float32)
+    rest = [blocks[0][1], blocks[1][1], image.width / image.height, float(pixels.std())]
+    features = np.array([*blocks[0][0], *blocks[1][0], *rest], np.float32)
     return Evidence(features, sorted(seams, key=lambda seam: -seam.score)), frame
 
 
@@ -118,8 +125,22 @@ def _frame(deviation: np.ndarray) -> tuple[int, int]:
     return min(int(busy[0]), most), min(int(len(deviation) - 1 - busy[-1]), most)
 
 
-def _axis(pixels: np.ndarray) -> tuple[np.ndarray, list[tuple[int, float]]]:
-    """17 numbers about vertical lines in ``pixels`` (3 x H x W), and the two best lines."""
+@dataclass(frozen=True)
+class _Axis:
+    """Numbers about vertical lines, the two best of them as (column, score), and the bands."""
+
+    values: list[float]
+    lines: list[tuple[int, float]]
+    bands: np.ndarray
+
+    def beside(self, other: _Axis) -> list[float]:
+        """Four numbers: the best lines on either side of the two best ones of the other axis."""
+        width = other.bands.shape[1] + 1
+        return [v for x, _ in other.lines for v in cells.split(self.bands, (x + 1) / width)]
+
+
+def _axis(pixels: np.ndarray) -> _Axis:
+    """The numbers about vertical lines in ``pixels`` (3 x H x W)."""
     step = _largest(np.abs(np.diff(pixels, axis=2))).astype(np.float32)
     # Resampling and JPEG spread a join over two pixels.
     wide = step.copy()
@@ -137,18 +158,23 @@ def _axis(pixels: np.ndarray) -> tuple[np.ndarray, list[tuple[int, float]]]:
     central[int(0.1 * width) : int(0.9 * width) + 1] = True
     values: list[float] = []
     lines = []
-    for _ in range(2):
+    for _ in range(4):
         x = int(np.argmax(np.where(central, score, -1)))
-        values += context.line(x)
         lines.append((x, float(score[x])))
         central[max(0, x - 10) : x + 11] = False
+    values += context.line(lines[0][0]) + context.line(lines[1][0])
     deviation = _deviation(pixels)
     values += [
         float(deviation[int(0.1 * width) : int(0.9 * width) + 1].min()),
         float((deviation < _FLAT).mean()),
         float((score > _STRONG).sum()),
+        *cells.partial(bands),
+        *cells.spacing(score),
+        *cells.torn(pixels.mean(axis=0, dtype=np.float32), [x for x, _ in lines[:2]]),
+        lines[2][1],
+        lines[3][1],
     ]
-    return np.array(values), lines
+    return _Axis(values, lines[:2], bands)
 
 
 def _band_edges(rows: int) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""Collages made from a set's own single pictures, to learn from: nobody has labelled any.
+"""Examples to learn from, made of a set's own pictures: nobody has labelled any collages.
 
-``examples`` is a plain function from a few pictures to the seam evidence of collages of them and of
-the same pictures one by one, framed and saved again: what a collage shares with a picture that was
-merely edited must not count against the picture.
+``examples`` is a plain function from a few pictures to what is measured on collages of them and on
+the same pictures one by one, framed, captioned, marked and saved again: what a collage shares with
+a picture that was merely edited must not count against the picture.
 """
 
 from __future__ import annotations
@@ -13,21 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
-from pipeline.cleaning import seams
+from pipeline.cleaning import seams, sheets
 from pipeline.cleaning.measure import DRAFT
 from pipeline.images import PictureError, open_picture
 
-# Raise when other collages would be made of the same pictures.
-VERSION = 4
+# Raise when other examples would be made of the same pictures.
+VERSION = 5
 
-Box = tuple[float, float, float, float]  # left, top, width, height as shares of the canvas
-
-_CANVASES = ((600, 600), (800, 600), (600, 800), (1000, 500))
-_GUTTERS = (0, 0, 2, 4, 8, 14)
-_COLOURS = ((255, 255, 255), (255, 255, 255), (0, 0, 0), (230, 220, 200))
-_LONGEST = 800
+_LONG = (420, 900)
 _QUALITIES = (30, 50, 70, 85, 92)  # the blocks of strong compression make edges of their own
 
 
@@ -42,101 +37,99 @@ class Task:
     max_pixels: int
 
 
-def grid(columns: int, rows: int) -> list[Box]:
-    """Equal cells, row by row."""
-    return [
-        (x / columns, y / rows, 1 / columns, 1 / rows) for y in range(rows) for x in range(columns)
-    ]
+@dataclass(frozen=True)
+class Examples:
+    """K examples.
+
+    ``features``: float32 K x 80, seam evidence. ``of``: the place in ``Task.paths`` of the one
+    picture shown, or -1 for a collage. ``loose``: whether a collage is scattered or inset.
+    """
+
+    features: np.ndarray
+    of: np.ndarray
+    loose: np.ndarray
 
 
-def layouts(rng: random.Random) -> dict[str, list[Box]]:
-    """The cells of every layout; uneven ones with a split drawn from ``rng``."""
-    at = rng.uniform(0.3, 0.7)
-    big = rng.uniform(0.5, 0.67)
-    return {
-        "2-up": grid(2, 1),
-        "stack": grid(1, 2),
-        "2x2": grid(2, 2),
-        "3x3": grid(3, 3),
-        "columns": grid(3, 1),
-        "rows": grid(1, 3),
-        "2x3": grid(2, 3),
-        "1+2": [(0, 0, big, 1), (big, 0, 1 - big, 0.5), (big, 0.5, 1 - big, 0.5)],
-        "1+3": [(0, 0, big, 1), *((big, k / 3, 1 - big, 1 / 3) for k in range(3))],
-        "uneven": [(0, 0, at, 1), (at, 0, 1 - at, 1)],
-        "pinwheel": [
-            (0, 0, 0.65, 0.35),
-            (0.65, 0, 0.35, 0.65),
-            (0.35, 0.65, 0.65, 0.35),
-            (0, 0.35, 0.35, 0.65),
-            (0.35, 0.35, 0.3, 0.3),
-        ],
-    }
+NOTHING = Examples(np.empty((0, seams.COUNT), np.float32), np.empty(0, np.int64), np.empty(0, bool))
 
 
-def compose(pictures: list[Image.Image], rng: random.Random) -> tuple[Image.Image, str]:
-    """A collage of some of ``pictures`` (each cell another one), and the name of its layout."""
-    name, cells = rng.choice(
-        [item for item in layouts(rng).items() if len(item[1]) <= len(pictures)]
-    )
-    if rng.random() < 0.5:
-        cells = [(top, left, height, width) for left, top, width, height in cells]
-    if rng.random() < 0.5:
-        cells = [(1 - left - width, top, width, height) for left, top, width, height in cells]
-    width, height = _canvas(pictures, rng)
-    gutter = rng.choice(_GUTTERS)
-    margin = rng.choice((0, gutter))
-    canvas = Image.new("RGB", (width, height), rng.choice(_COLOURS))
-    chosen = rng.sample(pictures, len(cells))
-    inner = (width - 2 * margin + gutter, height - 2 * margin + gutter)
-    for (left, top, wide, high), picture in zip(cells, chosen, strict=True):
-        x, y = margin + round(left * inner[0]), margin + round(top * inner[1])
-        right = margin + round((left + wide) * inner[0]) - gutter
-        bottom = margin + round((top + high) * inner[1]) - gutter
-        cell = ImageOps.fit(
-            picture, (max(right - x, 1), max(bottom - y, 1)), Image.Resampling.BICUBIC
-        )
-        canvas.paste(cell, (x, y))
-    return _saved(canvas, rng), name
-
-
-def _canvas(pictures: list[Image.Image], rng: random.Random) -> tuple[int, int]:
-    """A usual size for collages, or the shape of one of the pictures: shape must tell nothing."""
-    if rng.random() < 0.5:
-        return rng.choice(_CANVASES)
-    width, height = rng.choice(pictures).size
-    scale = rng.uniform(480, _LONGEST) / max(width, height)
-    return max(round(width * scale), 160), max(round(height * scale), 160)
-
-
-def edited(picture: Image.Image, rng: random.Random) -> Image.Image:
-    """One picture as the web passes it on: cropped, scaled, sometimes framed, saved again."""
+def edited(picture: Image.Image, long: int, rng: random.Random) -> Image.Image:
+    """One picture as the web passes it on: cropped, scaled, often framed, captioned or marked."""
     width, height = picture.size
-    keep = rng.uniform(0.75, 1)
+    keep = rng.uniform(0.7, 1)
     left, top = rng.uniform(0, 1 - keep) * width, rng.uniform(0, 1 - keep) * height
     box = (left, top, left + keep * width, top + keep * height)
-    scale = rng.uniform(400, _LONGEST) / max(width, height) / keep
-    size = (max(round(keep * width * scale), 160), max(round(keep * height * scale), 160))
+    scale = long / max(width, height)
+    size = (max(round(width * scale), 32), max(round(height * scale), 32))
     image = picture.resize(size, Image.Resampling.BICUBIC, box=box)
-    if rng.random() < 0.25:
-        border = round(rng.uniform(0.01, 0.06) * min(size))
-        image = ImageOps.expand(image, border, rng.choice(_COLOURS))
-    return _saved(image, rng)
+    image = _changed(image, rng)
+    before, after = _margins(size, rng)
+    whole = (size[0] + before[0] + after[0], size[1] + before[1] + after[1])
+    paper = sheets.colour(rng)
+    sheet = Image.new("RGB", whole, paper)
+    sheet.paste(image, before)
+    high = max(before[1], after[1])
+    if high > 0.06 * size[1] and rng.random() < 0.8:
+        middle = high / 2 if before[1] >= after[1] else whole[1] - high / 2
+        ink = (0, 0, 0) if sum(paper) > 380 else (255, 255, 255)
+        sheets.write(sheet, "a good dog", (whole[0] / 2, middle), high, ink)
+    return sheet
 
 
-def _saved(image: Image.Image, rng: random.Random) -> Image.Image:
+def _margins(size: tuple[int, int], rng: random.Random) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Pixels added (left, top) and (right, bottom): none, a frame, a caption's bar, a letterbox,
+    or the foot of an instant print."""
+    short, chance = min(size), rng.random()
+    edge = round(rng.uniform(0.01, 0.07) * short)
+    if chance < 0.6:
+        return (0, 0), (0, 0)
+    if chance < 0.75:
+        return (edge, edge), (edge, edge)
+    if chance < 0.85:
+        bar = round(rng.uniform(0.08, 0.2) * size[1])
+        return ((0, bar), (0, 0)) if rng.random() < 0.5 else ((0, 0), (0, bar))
+    if chance < 0.95:
+        bar = round(rng.uniform(0.03, 0.2) * short)
+        return ((bar, 0), (bar, 0)) if rng.random() < 0.5 else ((0, bar), (0, bar))
+    return (edge, edge), (edge, 3 * edge)
+
+
+def _changed(image: Image.Image, rng: random.Random) -> Image.Image:
+    """Now and then another light, no colour, less sharpness, a mark."""
+    if rng.random() < 0.3:
+        image = ImageEnhance.Brightness(image).enhance(rng.uniform(0.7, 1.35))
+    if rng.random() < 0.3:
+        image = ImageEnhance.Contrast(image).enhance(rng.uniform(0.7, 1.4))
+    if rng.random() < 0.1:
+        image = ImageOps.grayscale(image).convert("RGB")
+    if rng.random() < 0.1:
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.001, 0.004) * max(image.size)))
+    if rng.random() < 0.2:
+        _mark(image, rng)
+    return image
+
+
+def _mark(image: Image.Image, rng: random.Random) -> None:
+    """A filled label or plain words, near an edge: what a copy gains on its way, and no inset."""
+    width, height = image.size
+    high = rng.uniform(0.05, 0.13) * height
+    x, y = rng.choice((0.2, 0.5, 0.8)) * width, rng.choice((0.08, 0.5, 0.92)) * height
+    if rng.random() < 0.5:
+        half = rng.uniform(0.08, 0.2) * width
+        box = (x - half, y - high / 2, x + half, y + high / 2)
+        ImageDraw.Draw(image).rectangle(box, fill=sheets.colour(rng))
+    sheets.write(image, "dogs.example", (x, y), high, sheets.colour(rng))
+
+
+def saved(image: Image.Image, rng: random.Random) -> Image.Image:
+    """The picture as a JPEG of any quality gives it back."""
     out = io.BytesIO()
     image.save(out, "JPEG", quality=rng.choice(_QUALITIES))
     return Image.open(out).convert("RGB")
 
 
-Examples = tuple[np.ndarray, np.ndarray]
-NOTHING: Examples = (np.empty((0, seams.COUNT), np.float32), np.empty(0, np.int64))
-
-
 def examples(task: Task) -> Examples:
-    """Seam features (float32 K x 38), and for each of what: the place in ``task.paths`` of the one
-    picture it is of, or -1 for a collage."""
+    """Collages of the task's pictures, and one edited copy of each picture."""
     rng = random.Random(task.seed)
     pictures, places = [], []
     for place, path in enumerate(task.paths):
@@ -147,9 +140,15 @@ def examples(task: Task) -> Examples:
             continue
     if len(pictures) < 2:
         return NOTHING
-    made = [compose(pictures, rng)[0] for _ in range(task.rounds * len(pictures))]
-    shown = [-1] * len(made) + places
+    made = [
+        sheets.compose(pictures, rng.randint(*_LONG), rng)
+        for _ in range(task.rounds * len(pictures))
+    ]
     # One each: an unknown collage among the pictures is a false witness, and need not be five.
-    made += [edited(picture, rng) for picture in pictures]
-    features = np.stack([seams.evidence(image)[0].features for image in made])
-    return features, np.array(shown)
+    single = [edited(picture, rng.randint(*_LONG), rng) for picture in pictures]
+    all_sheets = [*(sheet for sheet, _ in made), *single]
+    return Examples(
+        np.stack([seams.evidence(saved(sheet, rng))[0].features for sheet in all_sheets]),
+        np.array([-1] * len(made) + places),
+        np.array([loose for _, loose in made] + [False] * len(places)),
+    )

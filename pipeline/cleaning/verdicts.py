@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.cleaning import hashing, measure, policy
+from pipeline.cleaning.collage_model import LINE
 from pipeline.cleaning.duplicates import FLAT, Pairs, Stars, components, stars
 from pipeline.cleaning.overrides import Override, match
 from pipeline.cleaning.work import File
@@ -120,7 +121,7 @@ def _judge(row: object, collage: float, params: DedupeParams) -> _Content:
             detail=f"{width}x{height} is {long / short:.3g} times as long as wide, max_aspect is "
             f"{params.max_aspect:g}: its centre square shows too little of it",
         )
-    if params.collage and collage >= params.collage_threshold:
+    if params.collage and collage >= LINE:
         return _Content(reason="collage", detail=f"evidence of joins {collage:.2f}")
     return _Content()
 

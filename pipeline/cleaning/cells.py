@@ -1,0 +1,89 @@
+"""What lines say together: joins that end on another join, even spacing, sides that do not go on.
+
+A line across the whole picture is the plainest join (``seams``). Uneven layouts have joins that run
+over a part of the picture only, from an edge to another join (T junctions; in a pinwheel all are
+so). Grids have joins at halves, thirds or quarters. And where pictures meet, what crosses the line
+does not go on at the other side, also where light and colour happen to agree.
+
+All is measured on what ``seams`` has at hand: ``bands``, float32 12 x W, the share of rows with a
+step for each of twelve bands of rows and each column.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+PARTS = (4, 6, 8)  # bands that a partial join covers, of twelve
+_WINDOW = 0.03  # of the width: how far a join may lie from its place in a regular grid
+_GRIDS = ((1 / 2,), (1 / 3, 2 / 3), (1 / 4, 1 / 2, 3 / 4))
+_AWAY = 3  # pixels between the two columns that are compared across a line
+_STRIP = 20  # pixels beside a line whose grain is compared
+
+
+def span_score(bands: np.ndarray) -> np.ndarray:
+    """The score of a line over some bands (M x W): half their mean, half the second weakest (the
+    weakest of three or fewer)."""
+    weak = 1 if len(bands) > 3 else 0
+    ordered = np.partition(bands, weak, axis=0)
+    return np.asarray(0.5 * bands.mean(axis=0) + 0.5 * ordered[weak])
+
+
+def partial(bands: np.ndarray) -> list[float]:
+    """Six numbers: the best line from one edge over 4, 6 and 8 bands, and the best from the other
+    edge, the better first."""
+    inner = _central(bands)
+    values = []
+    for count in PARTS:
+        ends = [float(span_score(part).max()) for part in (inner[:count], inner[-count:])]
+        values += sorted(ends, reverse=True)
+    return values
+
+
+def split(bands: np.ndarray, place: float) -> list[float]:
+    """Two numbers: the best lines on either side of a join that runs across these ones at
+    ``place`` in [0, 1], the better first: what a second cut of one side leaves."""
+    at = min(max(round(place * len(bands)), 2), len(bands) - 2)
+    inner = _central(bands)
+    return sorted(
+        (float(span_score(part).max()) for part in (inner[:at], inner[at:])), reverse=True
+    )
+
+
+def _central(bands: np.ndarray) -> np.ndarray:
+    width = bands.shape[1]
+    return bands[:, int(0.1 * width) : int(0.9 * width) + 1]
+
+
+def spacing(score: np.ndarray) -> list[float]:
+    """Three numbers: how well lines (their scores by column) fit two, three and four equal cells:
+    the weakest of the joins that these need."""
+    width = len(score)
+    reach = max(1, round(_WINDOW * width))
+
+    def near(place: float) -> float:
+        at = round(place * width)
+        return float(score[max(0, at - reach) : at + reach + 1].max())
+
+    return [min(near(place) for place in grid) for grid in _GRIDS]
+
+
+def torn(grey: np.ndarray, places: list[int]) -> list[float]:
+    """For each column (a join lies right of it) three numbers: the likeness of what crosses it, in
+    [-1, 1]; by how much it is less than usual in this picture; and how unlike the grain beside it
+    is on the two sides. ``grey``: float32 H x W."""
+    down = np.diff(grey, axis=0)
+    down = down[:, :-1] + down[:, 1:]  # two columns each: less grain
+    size = np.sqrt((down * down).sum(axis=0)) + 1e-3
+    apart = _AWAY + 2
+    across = (down[:, :-apart] * down[:, apart:]).sum(axis=0) / (size[:-apart] * size[apart:])
+    usual = float(np.median(across))
+    energy = np.abs(np.diff(grey, axis=0)).mean(axis=0)
+    values = []
+    for x in places:
+        middle = x - (apart - 1) // 2  # the left one of the two columns about the join
+        some = across[max(0, middle - 1) : middle + 2]
+        likeness = float(some.min()) if len(some) else usual
+        left = float(energy[max(0, x - _STRIP - 1) : max(1, x - 1)].mean())
+        right = float(energy[min(x + 3, len(energy) - 1) : x + 3 + _STRIP].mean())
+        values += [likeness, usual - likeness, abs(float(np.log((left + 1) / (right + 1))))]
+    return values

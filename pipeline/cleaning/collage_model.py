@@ -1,0 +1,96 @@
+"""The model that weighs seam evidence, its honest scores, and the line above which it may judge.
+
+Few examples, many numbers: boosted trees alone learn the noise of one folder, and the same photo
+scored 0.00 in one and 1.00 in another (measured). Two kinds of trees of unlike error are averaged,
+and where more evidence can only mean more of a collage the boosted ones are held to that (monotone
+constraints). Every score is out of fold: of a model that saw neither the picture, nor a copy of
+it, nor a collage made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pipeline.cleaning.seams import AXIS, COUNT
+
+FOLDS = 4
+LINE = 0.5  # scores are bent so that what may be called a collage starts here
+
+# Shape and contrast of the whole picture are left out: the collages of a search engine need not
+# have those of ours.
+USED = [k for k in range(COUNT) if k not in (COUNT - 2, COUNT - 1)]
+
+_LINE = [1, 1, 1, 1, 1, 0, 0]  # of `_Context.line`: likeness and place may mean either
+_TORN = [-1, 1, 0]
+_AXIS = [*_LINE, *_LINE, 0, 0, 1, *[1] * 6, *[1] * 3, *_TORN, *_TORN, 1, 1, *[1] * 4]
+_MONOTONE = [*_AXIS, *_AXIS, 0, 0]
+assert len(_AXIS) == AXIS and len(_MONOTONE) == len(USED)
+
+Model = Callable[[np.ndarray], np.ndarray]
+
+
+def cross_fit(
+    features: np.ndarray, truth: np.ndarray, folds: np.ndarray, use: np.ndarray
+) -> np.ndarray:
+    """P(collage) of each example by a model of those of ``use`` in the other folds.
+
+    Args:
+        features: float32 N x len(USED).
+        truth: bool N, whether it is a collage.
+        folds: int N.
+        use: bool N, what may be learnt from.
+    """
+    scores = np.zeros(len(features))
+    for number in range(FOLDS):
+        learnt = (folds != number) & use
+        judged = folds == number
+        if judged.any() and len(set(truth[learnt].tolist())) == 2:
+            scores[judged] = _fit(features[learnt], truth[learnt])(features[judged])
+    return scores
+
+
+def _fit(features: np.ndarray, truth: np.ndarray) -> Model:
+    """A model of P(collage), both kinds weighing the same."""
+    from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
+
+    boosted = HistGradientBoostingClassifier(
+        learning_rate=0.1,
+        max_iter=60,
+        max_leaf_nodes=8,
+        min_samples_leaf=8,
+        l2_regularization=1,
+        early_stopping=False,
+        monotonic_cst=_MONOTONE,
+        class_weight="balanced",
+        random_state=0,
+    ).fit(features, truth)
+    forest = ExtraTreesClassifier(
+        150, min_samples_leaf=2, max_features=0.4, class_weight="balanced", random_state=0
+    ).fit(features, truth)
+    return lambda some: np.asarray(
+        (boosted.predict_proba(some)[:, 1] + forest.predict_proba(some)[:, 1]) / 2
+    )
+
+
+def alarm_line(single: np.ndarray, alarms: float) -> float:
+    """The lowest score that at most ``alarms`` of single pictures reach, ``LINE`` at the least:
+    what is rather no collage is none, however well the set's kinds part.
+
+    ``single`` are the out-of-fold scores of pictures known to be single. The set's own pictures do
+    not serve: nobody knows which of them are collages, and these are the ones on top.
+    """
+    if not len(single):
+        return LINE
+    ordered = np.sort(single)[::-1]
+    return max(LINE, float(np.nextafter(ordered[int(alarms * (len(ordered) - 1))], 2)))
+
+
+def bend(scores: np.ndarray, line: float) -> np.ndarray:
+    """Scores in [0, 1] with ``line`` moved to ``LINE``: the same order, comparable between sets."""
+    low = LINE * scores / line
+    high = LINE + (1 - LINE) * (scores - line) / max(1 - line, 1e-9)
+    # Rounded for the tables; what lies below the line must stay there.
+    below = np.minimum(np.round(low, 4), LINE - 1e-4)
+    return np.where(scores >= line, np.round(np.minimum(high, 1.0), 4), below)
