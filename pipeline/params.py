@@ -23,6 +23,9 @@ DRAWS = ("uniform", "importance")
 LOSSES = ("mse", "l1", "huber")
 SAMPLERS = ("ddpm", "ddim", "heun")
 LICENSES = ("any", "cc")
+QUALITIES = ("blank", "dark", "blurred", "text", "odd_aspect", "too_small")
+COLLAGES = ("drop", "split", "keep")
+EXECUTORS = ("local", "dask")
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,25 @@ class ScrapeParams:
 
 
 @dataclass(frozen=True)
+class QualityParams:
+    """Scores from which a picture has a fault; 0.5 is what each score calls one."""
+
+    blank: float = knob(0.5, "score from which a picture is blank", low=0, high=1)
+    dark: float = knob(0.5, "score from which a picture is dark", low=0, high=1)
+    blurred: float = knob(0.5, "score from which a picture is blurred", low=0, high=1)
+    text: float = knob(0.5, "score from which a picture is text or a logo", low=0, high=1)
+
+
+@dataclass(frozen=True)
 class DedupeParams:
-    min_side: int = knob(64, "pictures with a shorter side are dropped (too_small)", low=1)
-    max_aspect: float = knob(4.0, "long side over short side above this is dropped", low=1)
+    min_side: int = knob(64, "pictures with a shorter side are too_small", low=1)
+    max_aspect: float = knob(4.0, "long side over short side above this is odd_aspect", low=1)
+    drop: list[str] = knob(
+        ["blank", "odd_aspect", "too_small"],
+        "faults for which a picture is dropped",
+        choices=QUALITIES,
+    )
+    quality: QualityParams = field(default_factory=QualityParams)
     max_pixels: int = knob(50_000_000, "larger pictures are refused from their header", low=4096)
     near_distance: int = knob(
         6, "pHash bits that may differ in a certain near-duplicate", low=0, high=20
@@ -108,9 +127,17 @@ class DedupeParams:
         0.85, "least correlation of 32x32 thumbnails for a loose near-duplicate", low=0, high=1
     )
     mirrored: bool = knob(True, "a mirrored copy is a duplicate too")
-    collage: bool = knob(True, "drop collages")
+    collage: str = knob(
+        "drop",
+        "what becomes of collages (split: their large cells stay as pictures)",
+        choices=COLLAGES,
+    )
     collage_alarms: float = knob(
         0.01, "share of single pictures that may be called collages", low=0, high=0.5
+    )
+    executor: str = knob("local", "where files are measured", choices=EXECUTORS)
+    scheduler: str | None = knob(
+        None, "address of the Dask scheduler, as tcp://head:8786 (executor dask)"
     )
     workers: int = knob(0, "processes that decode (0: one per core)", low=0, high=256)
 
@@ -238,6 +265,11 @@ def check_together(params: Params) -> None:
         raise ParamsError(
             f"dedupe.loose_distance: got {params.dedupe.loose_distance}, expected at least "
             f"dedupe.near_distance ({params.dedupe.near_distance})"
+        )
+    if params.dedupe.executor == "dask" and not params.dedupe.scheduler:
+        raise ParamsError(
+            "dedupe.scheduler: executor dask needs the address of a scheduler, "
+            "as dedupe.scheduler=tcp://head:8786 (`dask scheduler` prints it)"
         )
     if not params.scrape.sources and params.scrape.import_path is None:
         raise ParamsError("scrape.sources: got none, expected at least one source, as gallery: 80")

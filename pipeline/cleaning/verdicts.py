@@ -121,7 +121,7 @@ def _judge(row: object, collage: float, params: DedupeParams) -> _Content:
             detail=f"{width}x{height} is {long / short:.3g} times as long as wide, max_aspect is "
             f"{params.max_aspect:g}: its centre square shows too little of it",
         )
-    if params.collage and collage >= LINE:
+    if params.collage != "keep" and collage >= LINE:
         return _Content(reason="collage", detail=f"evidence of joins {collage:.2f}")
     return _Content()
 

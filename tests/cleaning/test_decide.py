@@ -152,7 +152,7 @@ def test_two_copies_kept_by_a_person_stay_one_cluster(folder):
 
 
 def test_collages_stay_if_wanted(folder):
-    table = clean_folder(folder, dataclasses.replace(PARAMS, collage=False))
+    table = clean_folder(folder, dataclasses.replace(PARAMS, collage="keep"))
     assert row(table, "boxer/two.jpg")["reason"] == "kept"
     assert row(table, "boxer/two.jpg")["collage"] >= 0.5
 

@@ -11,7 +11,7 @@ from pipeline.cleaning.measure import measure
 from pipeline.cleaning.policy import oddity
 from pipeline.params import DedupeParams
 
-PARAMS = DedupeParams(workers=2, collage=False)
+PARAMS = DedupeParams(workers=2, collage="keep")
 
 
 def textured(pictures, seed: int) -> Image.Image:
