@@ -3,7 +3,7 @@
 Pictures come from strangers: a decoder may crash, or hang in C where no exception reaches it. A
 worker therefore runs each item under the kernel's alarm clock, whose default action ends the
 process; when a worker dies for any reason, the items that were in flight are run again one by one,
-and the one that kills a worker in which it was the first is given up.
+and the one that kills a worker in which it was the first, or runs out of time, is given up.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -112,11 +113,12 @@ def _one_by_one(
         first = True  # the damage that ends a process may come from an item before
         try:
             while waiting:
+                begun = time.monotonic()
                 result = pool.submit(_run, function, [items[waiting[-1]]], seconds).result()[0]
                 yield waiting.pop(), result
                 first = False
         except BrokenProcessPool:
-            if first:
+            if first or time.monotonic() - begun >= seconds:
                 yield waiting.pop(), None
         finally:
             _stop(pool)
