@@ -68,7 +68,8 @@ def _connected(address: str) -> Iterator[Any]:
             "executor dask needs the extra `scale`: pip install 'breed-diffusion[scale]'"
         ) from None
     # It logs tracebacks of its own beside what it raises.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -85,7 +86,7 @@ def _connected(address: str) -> Iterator[Any]:
 def _wait_for_workers(client: Any, address: str) -> int:
     """How many threads the workers have, as soon as there are any."""
     end = time.monotonic() + SECONDS_WITHOUT_WORKERS
-    while not (threads := sum(client.nthreads().values())):
+    while not (threads := _threads(client)):
         if time.monotonic() > end:
             raise PipelineError(
                 f"the Dask scheduler {address} has had no workers for "
@@ -98,13 +99,14 @@ def _wait_for_workers(client: Any, address: str) -> int:
 def _results(client: Any, waiting: list[Shard]) -> Iterator[tuple[Shard, pd.DataFrame]]:
     """(shard, table) as they get done; ``waiting`` is worked off from its end."""
     from distributed import CancelledError, KilledWorker
+    from distributed.comm import CommClosedError
 
     done: queue.SimpleQueue[Any] = queue.SimpleQueue()
     flying: dict[str, tuple[Any, Shard]] = {}
     started = 0
     while waiting or flying:
         # As workers come and go, so does what is asked of them at once.
-        window = 2 * sum(client.nthreads().values()) + 2 if waiting else 0
+        window = 2 * _threads(client) + 2 if waiting else 0
         while waiting and len(flying) < window:
             shard = waiting.pop()
             started += 1
@@ -121,12 +123,16 @@ def _results(client: Any, waiting: list[Shard]) -> Iterator[tuple[Shard, pd.Data
                 yield shard, parts.table([(shard.files[0][0], faulty(GIVEN_UP))])
             else:
                 waiting += reversed(shard.cut(-(-len(shard) // 2)))
-        except CancelledError:
+        except (CancelledError, CommClosedError):
             raise _lost(client) from None
-        except ImportError as error:
-            raise PipelineError(
-                f"a Dask worker cannot run the project ({error}): install it there, same version"
-            ) from None
+        except (ImportError, RuntimeError) as error:
+            # What a scheduler or worker says that cannot load the function it is sent.
+            if isinstance(error, ImportError) or "deserialization" in str(error):
+                raise PipelineError(
+                    f"the Dask scheduler or a worker of {client.scheduler.address} cannot load the "
+                    f"project: every machine needs it, at the same version"
+                ) from None
+            raise
         future.release()
 
 
@@ -140,13 +146,22 @@ def _next(client: Any, done: queue.SimpleQueue[Any]) -> Any:
             except queue.Empty:
                 if client.status != "running":
                     raise _lost(client) from None
-                if client.nthreads():
+                if _threads(client):
                     break
         else:
             raise PipelineError(
                 f"the Dask scheduler {client.scheduler.address} has had no workers for "
-                f"{SECONDS_WITHOUT_WORKERS:.0f} s; {_KEPT}"
+                f"{SECONDS_WITHOUT_WORKERS:.0f} s (they ended, or cannot load the project: their "
+                f"logs say); {_KEPT}"
             )
+
+
+def _threads(client: Any) -> int:
+    """How many threads all workers have together."""
+    try:
+        return sum(client.nthreads().values())
+    except OSError:
+        raise _lost(client) from None
 
 
 def _lost(client: Any) -> PipelineError:
