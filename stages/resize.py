@@ -24,7 +24,7 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
         raise PipelineError(
             f"{path}: is damaged ({error}); make it again with `dvc repro -f dedupe`"
         ) from None
-    return pack(decisions, space.raw, space.dataset, params.resize)
+    return pack(decisions, space.raw, space.dataset, params.resize, clean=space.clean)
 
 
 def main() -> None:

@@ -35,6 +35,8 @@ _DOUBT = 0.5  # a cell with such a line, without gutters, may be two pictures an
 _SHARE = 0.04  # of the sheet that a cell must cover, as one of five by five does
 _WIDEST = 0.08  # of the sheet's side: gutters and margins are narrower
 _NEAR = 20  # grey levels between pixels of one colour after JPEG
+_TINGE = 80  # the same in the channel that strays most
+_LUMA = np.array([0.299, 0.587, 0.114])
 _ALIKE = 12.0  # grey levels between two gutters of one sheet
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
@@ -242,9 +244,7 @@ def _spans(low: int, high: int, joins: list[_Join]) -> list[tuple[int, int]]:
     return [*spans, (low, high)] if high > low else spans
 
 
-def _join(
-    part: np.ndarray, position: float, widest: int
-) -> tuple[int, int, np.ndarray | None]:
+def _join(part: np.ndarray, position: float, widest: int) -> tuple[int, int, np.ndarray | None]:
     """(end, start, colour) of a vertical join near ``position`` in H x W x 3 pixels.
 
     The largest step near the position; where it is the edge of a strip of one colour that ends as
@@ -273,8 +273,10 @@ def _join(
 
 def _foreign(part: np.ndarray, ground: np.ndarray) -> np.ndarray:
     """For each column the share of its pixels that are not of a colour."""
-    some = part[:: max(1, len(part) // 300)].astype(np.int16)
-    return np.asarray((np.abs(some - ground).max(axis=2) > _NEAR).mean(axis=0))
+    apart = part[:: max(1, len(part) // 300)].astype(np.int16) - ground
+    # JPEG keeps brightness finer than colour, which bleeds into narrow gutters.
+    other = (np.abs(apart @ _LUMA) > _NEAR) | (np.abs(apart).max(axis=2) > _TINGE)
+    return np.asarray(other.mean(axis=0))
 
 
 def _rim(foreign: np.ndarray) -> int:

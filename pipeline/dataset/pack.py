@@ -31,11 +31,20 @@ class _Task:
     size: int
 
 
-def pack(decisions: pd.DataFrame, raw: Path, out: Path, params: ResizeParams) -> dict[str, Any]:
+def pack(
+    decisions: pd.DataFrame,
+    raw: Path,
+    out: Path,
+    params: ResizeParams,
+    *,
+    clean: Path | None = None,
+) -> dict[str, Any]:
     """Write images.npy, index.parquet and dataset.json to ``out``; returns what dataset.json says.
 
     Args:
-        decisions: a row per file with path (relative to ``raw``), breed, keep, cluster, sha256.
+        decisions: a row per file with path (relative to ``raw``), breed, keep, cluster, sha256;
+            where they have one, group (see ``held_out``) and part_of: not null for what was cut
+            out of a collage, whose path is relative to ``clean``.
 
     Raises:
         PipelineError: nothing is kept, a kept file cannot be decoded, or has no breed.
@@ -51,21 +60,29 @@ def pack(decisions: pd.DataFrame, raw: Path, out: Path, params: ResizeParams) ->
     classes = sorted(kept["breed"].unique().tolist())
     labels = kept["breed"].map({name: k for k, name in enumerate(classes)}).to_numpy(np.int64)
     split = np.where(held_out(kept, params.held_out), HELD_OUT, TRAIN).astype(object)
-    images = _squares([raw / path for path in kept["path"]], params)
+    images = _squares(_places(kept, raw, clean), params)
 
     out.mkdir(parents=True, exist_ok=True)
     # dataset.json goes first and comes last: a folder that has one is whole.
     (out / SUMMARY).unlink(missing_ok=True)
     with atomic_write(out / IMAGES) as file:
         np.save(file, images, allow_pickle=False)
-    index = kept[["path", "breed", "cluster", "sha256"]].assign(label=labels, split=split)
+    index = kept.assign(label=labels, split=split, group=kept.get("group", kept["cluster"]))
     with atomic_write(out / INDEX) as file:
-        index[["path", "breed", "label", "split", "cluster", "sha256"]].to_parquet(
+        index[["path", "breed", "label", "split", "cluster", "group", "sha256"]].to_parquet(
             file, index=False
         )
     summary = _summary(images, labels, split, classes)
     write_json(out / SUMMARY, summary)
     return summary
+
+
+def _places(kept: pd.DataFrame, raw: Path, clean: Path | None) -> list[Path]:
+    """Where the pictures lie: in ``raw``, cells of collages in ``clean``."""
+    if "part_of" not in kept or clean is None:
+        return [raw / path for path in kept["path"]]
+    roots = np.where(kept["part_of"].isna(), str(raw), str(clean))
+    return [Path(root, path) for root, path in zip(roots, kept["path"], strict=True)]
 
 
 def square(task: _Task) -> np.ndarray | str:
