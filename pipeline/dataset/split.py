@@ -12,9 +12,9 @@ def held_out(table: pd.DataFrame, share: float) -> np.ndarray:
     """Choose whole groups of linked pictures until each class has about its ``share``.
 
     A cluster is a star around what stays; two kept pictures of neighbouring stars may still be
-    linked, and then share a group. A group's place in the line is the hash of its smallest sha256: it depends on no other picture,
-    so adding a breed moves nothing, and adding pictures moves few. Each class keeps at least one
-    picture to train on.
+    linked, and then share a group. A group's place in the line is the hash of its smallest sha256:
+    it depends on no other picture, so adding a breed moves nothing, and adding pictures moves few.
+    Each class keeps at least one picture to train on.
 
     Args:
         table: columns breed, sha256 and group (-1: alone); tables that have no group, as earlier
