@@ -31,6 +31,7 @@ LEAST = 96  # pixels of the shorter side below which a cell is no picture to lea
 _DEPTH = 3  # how often what lies between lines is looked at again
 _SURE = 0.55  # score of a line that is cut along though no gutter shows: the sheet has joins
 _DOUBT = 0.45  # a cell with such a line, without gutters, may be two pictures and is left out
+_DOUBT_IN_GUTTERS = 0.75  # the same on a sheet with gutters, where a join should have shown one
 _SHARE = 0.04  # of the sheet that a cell must cover, as one of five by five does
 _WIDEST = 0.08  # of the sheet's side: gutters and margins are narrower
 _NEAR = 20  # grey levels between pixels of one colour after JPEG
@@ -182,13 +183,13 @@ class _Sheet:
 
     def leaves(self, box: Box, ground: np.ndarray | None, depth: int) -> list[Box]:
         """What further lines make of a rectangle."""
-        if depth == 0 or min(box[2] - box[0], box[3] - box[1]) < seams.MIN_SIDE:
+        if depth == 0 or min(box[2] - box[0], box[3] - box[1]) < LEAST // 2:
             return [box]
-        found = seams.evidence(self._image.crop(box))[0]
+        found = seams.evidence(_enlarged(self._image.crop(box)))[0]
         parts = _between(box, _chosen(self._joins(box, found.seams), ground))
         if len(parts) == 1:
-            doubtful = ground is None and found.score >= _DOUBT
-            return [] if doubtful else [box]
+            doubt = _DOUBT if ground is None else _DOUBT_IN_GUTTERS
+            return [box] if found.score < doubt else []
         return [leaf for part in parts for leaf in self.leaves(part, ground, depth - 1)]
 
     def trimmed(self, box: Box, ground: np.ndarray) -> Box:
@@ -213,6 +214,12 @@ class _Sheet:
             end, start, ground = _join(some, line.position, int(_WIDEST * whole) + 3)
             joins.append(_Join(line.vertical, before + end, before + start, line.score, ground))
         return joins
+
+
+def _enlarged(image: Image.Image) -> Image.Image:
+    """Large enough for seams to be looked for."""
+    times = -(-seams.MIN_SIDE // min(image.size))
+    return image.resize((times * image.width, times * image.height)) if times > 1 else image
 
 
 def _chosen(joins: list[_Join], ground: np.ndarray | None) -> list[_Join]:
