@@ -178,7 +178,10 @@ def _count_cells(rows: list[Row], cells: list[Cell]) -> None:
     for row in rows:
         if row.reason == "collage":
             count = cut[row.file.sha256]
-            row.detail += f"; cut into {count} cells" if count else "; no join to cut it along"
+            said = (
+                f"{count} cell{'s' * (count > 1)} cut out of it" if count else "nothing to cut out"
+            )
+            row.detail += f"; {said}"
 
 
 def _compare(contents: list[_Content], measured: pd.DataFrame, pairs: Pairs) -> Pairs:

@@ -109,7 +109,7 @@ def cells_of(table: pd.DataFrame) -> pd.DataFrame:
 def test_cells_become_pictures_and_the_counts_are_of_files(folder):
     table = split(folder)
     sheet, cells = table.loc["beagle/sheet.jpg"], cells_of(table)
-    assert sheet["reason"] == "collage" and sheet["detail"].endswith("cut into 4 cells")
+    assert sheet["reason"] == "collage" and sheet["detail"].endswith("4 cells cut out of it")
     stem = f"cells/beagle/{sheet['sha256'][:16]}"
     assert cells.index.tolist() == [f"{stem}-{k}.png" for k in range(4)]
     assert set(cells["part_of"]) == {"beagle/sheet.jpg"} and set(cells["breed"]) == {"beagle"}
