@@ -160,8 +160,8 @@ def number(value: Any) -> str:
 def tables(document: Mapping[str, Any]) -> list[Table]:
     """A metrics file as tables: its own figures first, then one per group of figures in it.
 
-    ``reason_*`` and ``found_*`` make a group each; a group of groups makes a table with columns; zeros among them
-    say nothing and are left out.
+    ``reason_*`` and ``found_*`` make a group each; zeros among them say nothing and are left
+    out. A group of groups makes a table with columns.
     """
     own: list[tuple[str, ...]] = []
     groups: dict[str, Mapping[str, Any]] = {}
