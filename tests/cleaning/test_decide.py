@@ -74,7 +74,7 @@ def test_every_file_has_one_row_and_the_counts_add_up(table):
         ("boxer/mirrored.jpg", "near_duplicate", "mirrored"),
         ("boxer/other.jpg", "kept", ""),
         ("boxer/tiny.jpg", "too_small", "shorter side 60, min_side is 64"),
-        ("boxer/strip.jpg", "too_small", "max_aspect"),
+        ("boxer/strip.jpg", "odd_aspect", "max_aspect"),
         ("boxer/two.jpg", "collage", "joins"),
         ("boxer/cut.jpg", "corrupt", "truncated jpg"),
         ("boxer/page.jpg", "corrupt", "not a picture: html"),
