@@ -27,17 +27,13 @@ CSV_COLUMNS = ["path", "keep", "reason", "cluster", "nearest", "distance"]
 
 @dataclass(frozen=True)
 class Cleaned:
-    """The decisions, what they rest on (a row per content), and overrides that named no file.
-
-    ``pairs``: the verified pairs, as row numbers of ``measured``.
-    """
+    """The decisions, what they rest on (a row per content), and overrides that named no file."""
 
     table: pd.DataFrame
     measured: pd.DataFrame
     idle: list[Override]
     params: DedupeParams
     collages: collages.Judged
-    pairs: Pairs
 
 
 def clean_folder(
@@ -86,7 +82,7 @@ def clean(
     pairs = _pairs(measured, params)
     judged = _judge_collages(measured, pairs, files, params, cache)
     table, idle = decide(files, measured, judged.scores, pairs, overrides or [], params)
-    return Cleaned(table, measured, idle, params, judged, pairs)
+    return Cleaned(table, measured, idle, params, judged)
 
 
 def _pairs(measured: pd.DataFrame, params: DedupeParams) -> Pairs:

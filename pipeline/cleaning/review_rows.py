@@ -187,15 +187,19 @@ def _clusters(table: pd.DataFrame) -> list[Section]:
     some = some.sort_values(
         ["cluster", "keep", "distance", "path"], ascending=[True, False, True, True]
     )
+    members: dict[int, list[int]] = {}
+    for k, cluster in zip(_numbers(some.index), some["cluster"].tolist(), strict=True):
+        members.setdefault(cluster, []).append(k)
+    breed, reason, conflict = (table[name].tolist() for name in ("breed", "reason", "conflict"))
     groups: dict[str, list[Item]] = {}
     files: dict[str, int] = {}
-    for _, part in some.groupby("cluster", sort=False):
-        if part["conflict"].any():
-            name, note = "conflicts", ", ".join(sorted(map(_breed, part["breed"].unique())))
-        else:
-            near = (part["reason"] == "near_duplicate").any()
-            name, note = ("near_duplicate" if near else "exact_duplicate"), ""
-        groups.setdefault(name, []).append([_numbers(part.index), note])
+    for part in members.values():
+        name, note = "exact_duplicate", ""
+        if any(conflict[k] for k in part):
+            name, note = "conflicts", ", ".join(sorted({_breed(breed[k]) for k in part}))
+        elif any(reason[k] == "near_duplicate" for k in part):
+            name = "near_duplicate"
+        groups.setdefault(name, []).append([part, note])
         files[name] = files.get(name, 0) + len(part)
     return [
         Section(name, f"{_count(len(items), 'cluster')}, {_count(files[name], 'file')}", items)
