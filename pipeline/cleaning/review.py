@@ -41,13 +41,16 @@ class Page:
     files: dict[str, str]
 
 
-def write_review(cleaned: Cleaned, path: Path, *, originals: str | None = "../raw/") -> None:
+def write_review(
+    cleaned: Cleaned, path: Path, *, originals: str | None = "../raw/", inline: int = INLINE
+) -> None:
     """Write the page and what it loads: the same bytes for the same decisions.
 
     Args:
         originals: where the pictures lie, relative to the page; None: no links to them.
+        inline: bytes of thumbnails that the page holds itself rather than load them.
     """
-    page = make(cleaned, originals=originals)
+    page = make(cleaned, originals=originals, inline=inline)
     folder = path.parent / FOLDER
     for name, text in page.files.items():
         place = path.parent / name
@@ -60,18 +63,9 @@ def write_review(cleaned: Cleaned, path: Path, *, originals: str | None = "../ra
             old.unlink()
 
 
-def render(cleaned: Cleaned) -> str:
-    """The page alone, as HTML text."""
-    return make(cleaned).html
-
-
 def make(cleaned: Cleaned, *, originals: str | None = "../raw/", inline: int = INLINE) -> Page:
-    """The page and its files.
-
-    Args:
-        inline: bytes of thumbnails that the page holds itself rather than load them.
-    """
-    table = content.complete(cleaned.table)
+    """The page and its files, as ``write_review`` writes them."""
+    table = cleaned.table.reset_index(drop=True)
     near = figures.refused(cleaned)
     parts = content.sections(table, figures.likest(near, table, cleaned.measured))
     chunks = content.chunks(parts, table, cleaned.measured)
@@ -95,7 +89,7 @@ def make(cleaned: Cleaned, *, originals: str | None = "../raw/", inline: int = I
         thresholds=figures.thresholds(cleaned),
         histograms=figures.histograms(cleaned, near),
         drawing=(figures.WIDTH, figures.HEIGHT),
-        idle=[f"line {o.line}: {o.item}" for o in cleaned.idle],
+        idle=[f"line {o.line}: {o.item}{o.other and f' and {o.other}'}" for o in cleaned.idle],
     )  # fmt: skip
     files = {} if inside else {name: f"thumbs({as_json(t)})\n" for name, t in scripts}
     return Page(html, files)

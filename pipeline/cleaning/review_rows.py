@@ -89,10 +89,10 @@ class Section:
 def override_item(path: str, sha256: str | None) -> str:
     """The first column of a file's line in overrides.csv, quoted where it must be.
 
-    The reader of that file strips blanks, skips lines that start with # and takes ``data/raw/`` off
+    The reader of that file strips blanks, skips lines that start with # and takes these folders off
     the front of a path: a file with such a name is named by its sha256.
     """
-    if sha256 and (path != path.strip() or path.startswith(("#", "data/raw/"))):
+    if sha256 and (path != path.strip() or path.startswith(("#", "data/raw/", "data/clean/"))):
         return sha256[:16]
     out = io.StringIO()
     # Some characters end a line for the reader which csv itself does not quote.
@@ -106,15 +106,6 @@ def override_item(path: str, sha256: str | None) -> str:
 def override_line(path: str, keep: bool, sha256: str | None = None) -> str:
     """The line for overrides.csv that keeps or drops a file."""
     return f"{override_item(path, sha256)},{'keep' if keep else 'drop'},seen"
-
-
-def complete(table: pd.DataFrame) -> pd.DataFrame:
-    """The decisions numbered from 0, with every column that the page looks at."""
-    wanted = ["part_of", "box", *(f"{name}_score" for name in QUALITIES)]
-    columns = [name for name in wanted if name not in table.columns]
-    table = table.reset_index(drop=True)
-    flags = [f"is_{name}" for name in QUALITIES if f"is_{name}" not in table.columns]
-    return table.assign(**dict.fromkeys(columns)).assign(**dict.fromkeys(flags, False))
 
 
 def rows(table: pd.DataFrame, thumbs: dict[str, int]) -> list[list[Any]]:
@@ -182,29 +173,36 @@ def _count(count: int, word: str) -> str:
 
 
 def _clusters(table: pd.DataFrame) -> list[Section]:
-    """Clusters across breeds, other ones with near-duplicates, the rest; what stays first."""
-    some = table[table["cluster"] >= 0]
-    some = some.sort_values(
-        ["cluster", "keep", "distance", "path"], ascending=[True, False, True, True]
-    )
-    members: dict[int, list[int]] = {}
-    for k, cluster in zip(_numbers(some.index), some["cluster"].tolist(), strict=True):
-        members.setdefault(cluster, []).append(k)
-    breed, reason, conflict = (table[name].tolist() for name in ("breed", "reason", "conflict"))
-    groups: dict[str, list[Item]] = {}
+    """Groups across breeds, then the other clusters: with near-duplicates, of equal files alone.
+    In each cluster what stays comes first."""
+    torn = set(table.loc[table["conflict"] & (table["cluster"] >= 0), "cluster"])
+    across = table["conflict"] | table["cluster"].isin(torn)
+    some = table[across | (table["cluster"] >= 0)]
+    conflict = across.tolist()
+    order = ["group", "cluster", "keep", "distance", "path"]
+    some = some.sort_values(order, ascending=[True, True, False, True, True])
+    columns = (table[name].tolist() for name in ("breed", "reason", "group", "cluster"))
+    breed, reason, group, cluster = columns
+    members: dict[tuple[bool, int], list[int]] = {}
+    for k in _numbers(some.index):
+        key = (conflict[k], group[k] if conflict[k] else cluster[k])
+        members.setdefault(key, []).append(k)
+    found: dict[str, list[Item]] = {}
     files: dict[str, int] = {}
-    for part in members.values():
-        name, note = "exact_duplicate", ""
-        if any(conflict[k] for k in part):
-            name, note = "conflicts", ", ".join(sorted({_breed(breed[k]) for k in part}))
-        elif any(reason[k] == "near_duplicate" for k in part):
-            name = "near_duplicate"
-        groups.setdefault(name, []).append([part, note])
+    for (several, _), part in members.items():
+        near = any(reason[k] == "near_duplicate" for k in part)
+        name = "conflicts" if several else "near_duplicate" if near else "exact_duplicate"
+        note = ", ".join(sorted({_breed(breed[k]) for k in part})) if several else ""
+        found.setdefault(name, []).append([part, note])
         files[name] = files.get(name, 0) + len(part)
     return [
-        Section(name, f"{_count(len(items), 'cluster')}, {_count(files[name], 'file')}", items)
-        for name in ("conflicts", "near_duplicate", "exact_duplicate")
-        if (items := groups.get(name))
+        Section(name, f"{_count(len(items), word)}, {_count(files[name], 'file')}", items)
+        for name, word in (
+            ("conflicts", "picture"),
+            ("near_duplicate", "cluster"),
+            ("exact_duplicate", "cluster"),
+        )
+        if (items := found.get(name))
     ]
 
 

@@ -77,10 +77,11 @@ const PICTURE = /\.(jpe?g|png|webp|gif|bmp)$/i; // a browser shows these, and ru
 function frame(number, row, beside) {
   const own = row[THUMB] >= 0, parent = row[PARENT] >= 0 ? data.rows[row[PARENT]] : null;
   const shown = own ? row : parent;
-  const linked = own && !parent && data.originals !== null && PICTURE.test(row[PATH]);
+  const linked = own && data.originals !== null && PICTURE.test(row[PATH]);
   const box = make(linked ? "a" : "div", "frame");
   if (linked) {
-    box.href = data.originals + row[PATH].split("/").map(encodeURIComponent).join("/");
+    // What was cut out of a collage lies beside this page.
+    box.href = (parent ? "" : data.originals) + row[PATH].split("/").map(encodeURIComponent).join("/");
     box.target = "_blank";
     box.rel = "noopener noreferrer";
   }
