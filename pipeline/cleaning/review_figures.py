@@ -175,7 +175,15 @@ def histograms(cleaned: Cleaned, near: Near) -> list[Histogram]:
         pairs.distance,
         near.distance,
         [(k, str(k)) for k in range(0, most + 1, 2)],
-        _joined([(params.near_distance + 0.5, "near"), (params.loose_distance + 0.5, "loose")]),
+        _joined(
+            [
+                (value + 0.5, f"{name} {value}")
+                for name, value in (
+                    ("near", params.near_distance),
+                    ("loose", params.loose_distance),
+                )
+            ]
+        ),
         lambda low, high: f"{low + 0.5:g} bits",
     )
     lines = [(params.correlation, f"correlation {params.correlation:g}")]
@@ -184,7 +192,7 @@ def histograms(cleaned: Cleaned, near: Near) -> list[Histogram]:
         np.round(np.arange(0.5, 1.001, 0.02), 2),
         pairs.correlation.clip(0.5, 1),
         near.correlation.clip(0.5, 1),
-        [(0.5, "0.5 or less"), *((k / 10, f"0.{k}") for k in range(6, 10)), (1, "1")],
+        [(0.5, "≤ 0.5"), *((k / 10, f"0.{k}") for k in range(6, 10)), (1, "1")],
         _joined([*lines, (ALIGNED, f"changed {ALIGNED:g}")]),
         lambda low, high: f"correlation {low:g} to {high:g}",
     )

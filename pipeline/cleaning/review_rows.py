@@ -33,8 +33,8 @@ ABOUT = {
     "exact_duplicate": ("Exact duplicates", "Files with the same bytes. What stays comes first."),
     "collage": (
         "Collages",
-        "Several pictures in one. Dashed lines are the joins that were found; pictures cut out of "
-        "a collage stand beside it.",
+        "Several pictures in one. Dashed lines are the joins that were found, green frames what "
+        "was cut out: it stands beside its collage.",
     ),
     "blank": ("Blank", "Pictures that show next to nothing."),
     "dark": ("Dark", "Pictures in which little can be made out."),
@@ -231,7 +231,8 @@ def _quality(table: pd.DataFrame, name: str) -> Section:
     shown = table["keep"] & table[f"is_{name}"].astype(bool)
     some = table[dropped | shown].assign(stays=~dropped)
     some = some.sort_values(["stays", f"{name}_score", "path"], ascending=[True, False, True])
-    summary = f"{int(dropped.sum()):,} dropped, {int(shown.sum()):,} kept all the same"
+    counts = (("dropped", int(dropped.sum())), ("kept all the same", int(shown.sum())))
+    summary = ", ".join(f"{count:,} {word}" for word, count in counts if count)
     return Section(name, summary, list(_numbers(some.index)))
 
 

@@ -160,7 +160,7 @@ def test_histograms_count_every_pair_and_mark_the_thresholds(found):
         assert sum(int(b) for _, b in numbers) == 2
         assert max(b.taken + b.refused for b in chart.bars) == pytest.approx(180, abs=0.2)
         assert all(b.x >= 0 and b.x + b.width <= 600.1 for b in chart.bars)
-    assert [text for _, text in bits.lines] == ["near", "loose"]
+    assert [text for _, text in bits.lines] == ["near 6", "loose 10"]
     # 6 bits are within, 8 are not: the line stands between, on an axis from -0.5 to 12.5.
     assert bits.lines[0][0] == pytest.approx(600 * 7 / 13, abs=0.1)
     nothing = dataclasses.replace(found, pairs=found.pairs.among(np.zeros(0, np.int64)))

@@ -154,7 +154,7 @@ function card(number, beside, note) {
   const facts = [row[SIZE], row[DETAIL], ...note ? [note] : []].filter(Boolean).join(" · ");
   if (facts) node.append(make("p", "facts", facts));
   for (const [name, score] of row[FLAGS])
-    node.append(make("p", "flag", `${words(name)} ${score.toFixed(2)}`));
+    if (name !== row[REASON]) node.append(make("p", "flag", `${words(name)} ${score.toFixed(2)}`));
   if (row[REASON] === "corrupt") return node;
   const buttons = node.appendChild(make("div", "buttons"));
   buttons.append(choice(row[KEEP] ? "Drop" : "Keep", `${item(row)},${row[KEEP] ? "drop" : "keep"},seen`, row));
@@ -173,7 +173,8 @@ function drawItem(entry) {
   group.setAttribute("role", "group");
   group.setAttribute("aria-label", `${rows.length} files: ${note || data.rows[rows[0]][PATH]}`);
   if (note) group.append(make("p", "note", note));
-  for (const number of rows) group.append(card(number, rows, ""));
+  const cards = group.appendChild(make("div", "cards"));
+  for (const number of rows) cards.append(card(number, rows, ""));
   return group;
 }
 
