@@ -29,12 +29,13 @@ FOLDER = "cells"
 LEAST = 96  # pixels of the shorter side below which a cell is no picture to learn from
 
 _DEPTH = 3  # how often what lies between lines is looked at again
-_SURE = 0.6  # score of a line that is cut along though no gutter shows: the sheet has joins
-_AGAIN = 0.7  # the same inside of a cell, which may be one picture
-_DOUBT = 0.5  # a cell with such a line, without gutters, may be two pictures and is left out
+_SURE = 0.55  # score of a line that is cut along though no gutter shows: the sheet has joins
+_DOUBT = 0.45  # a cell with such a line, without gutters, may be two pictures and is left out
 _SHARE = 0.04  # of the sheet that a cell must cover, as one of five by five does
 _WIDEST = 0.08  # of the sheet's side: gutters and margins are narrower
 _NEAR = 20  # grey levels between pixels of one colour after JPEG
+_TINGE = 80  # the same in the channel that strays most
+_LUMA = np.array([0.299, 0.587, 0.114])
 _ALIKE = 12.0  # grey levels between two gutters of one sheet
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
@@ -177,14 +178,14 @@ class _Sheet:
         """The first cut, and the colour of the gutters: then all joins have such a gutter."""
         joins = self._joins(box, lines)
         ground = next((join.ground for join in joins if join.ground is not None), None)
-        return ground, _between(box, _chosen(joins, ground, _SURE))
+        return ground, _between(box, _chosen(joins, ground))
 
     def leaves(self, box: Box, ground: np.ndarray | None, depth: int) -> list[Box]:
         """What further lines make of a rectangle."""
         if depth == 0 or min(box[2] - box[0], box[3] - box[1]) < seams.MIN_SIDE:
             return [box]
         found = seams.evidence(self._image.crop(box))[0]
-        parts = _between(box, _chosen(self._joins(box, found.seams), ground, _AGAIN))
+        parts = _between(box, _chosen(self._joins(box, found.seams), ground))
         if len(parts) == 1:
             doubtful = ground is None and found.score >= _DOUBT
             return [] if doubtful else [box]
@@ -197,8 +198,8 @@ class _Sheet:
         sides = []
         for some, whole in ((part, self._image.width), (part.swapaxes(0, 1), self._image.height)):
             most = int(_WIDEST * whole) + 3
-            for way in (some[:, :most], some[:, ::-1][:, :most]):
-                sides.append(_rim(_foreign(way, ground)))
+            ends = (some[:, :most], some[:, ::-1][:, :most])
+            sides += [_rim(_foreign(end, ground)) for end in ends]
         return left + sides[0], top + sides[2], right - sides[1], bottom - sides[3]
 
     def _joins(self, box: Box, lines: list[seams.Seam]) -> list[_Join]:
@@ -214,10 +215,10 @@ class _Sheet:
         return joins
 
 
-def _chosen(joins: list[_Join], ground: np.ndarray | None, sure: float) -> list[_Join]:
+def _chosen(joins: list[_Join], ground: np.ndarray | None) -> list[_Join]:
     """The lines to cut along. Of a sheet with gutters: those with a gutter of its colour."""
     if ground is None:
-        return [join for join in joins if join.score >= sure]
+        return [join for join in joins if join.score >= _SURE]
     return [
         join
         for join in joins
@@ -242,9 +243,7 @@ def _spans(low: int, high: int, joins: list[_Join]) -> list[tuple[int, int]]:
     return [*spans, (low, high)] if high > low else spans
 
 
-def _join(
-    part: np.ndarray, position: float, widest: int
-) -> tuple[int, int, np.ndarray | None]:
+def _join(part: np.ndarray, position: float, widest: int) -> tuple[int, int, np.ndarray | None]:
     """(end, start, colour) of a vertical join near ``position`` in H x W x 3 pixels.
 
     The largest step near the position; where it is the edge of a strip of one colour that ends as
@@ -273,14 +272,16 @@ def _join(
 
 def _foreign(part: np.ndarray, ground: np.ndarray) -> np.ndarray:
     """For each column the share of its pixels that are not of a colour."""
-    some = part[:: max(1, len(part) // 300)].astype(np.int16)
-    return np.asarray((np.abs(some - ground).max(axis=2) > _NEAR).mean(axis=0))
+    apart = part[:: max(1, len(part) // 300)].astype(np.int16) - ground
+    # JPEG keeps brightness finer than colour, which bleeds into narrow gutters.
+    other = (np.abs(apart @ _LUMA) > _NEAR) | (np.abs(apart).max(axis=2) > _TINGE)
+    return np.asarray(other.mean(axis=0))
 
 
 def _rim(foreign: np.ndarray) -> int:
     """Columns of a strip of one colour that ends sharply, and one more, over which its end is
     spread; 0 where it does not end so: that is ground of a picture."""
-    if len(foreign) < 3 or foreign[1] > 0.1 or foreign[2] > 0.1 and foreign[0] > 0.1:
+    if len(foreign) < 3 or foreign[1] > 0.1 or (foreign[2] > 0.1 and foreign[0] > 0.1):
         return 0
     busy = np.flatnonzero(foreign[1:] > 0.1)
     if not len(busy):

@@ -97,16 +97,14 @@ def clean(
     files = read_files(regular, workers=params.workers)
     files += [File(name, path, None, 0, fault) for name, path, fault in found if fault]
     wishes = _wishes(overrides, files)  # a mistake in them is said before hours of decoding
-    measured = measurements(
-        files, max_pixels=params.max_pixels, workers=params.workers, cache=cache
-    )
+    measured = measurements(files, params, cache=cache)
     pairs = _pairs(measured, params, wishes)
     known = _Known(measured, _judge_collages(measured, pairs, files, params, cache), pairs)
     cut = None
+    if cells is not None and params.collage == "split":
+        cut = _cut(files, known, wishes, params, cells)
     if cells is not None:
-        cut = _cut(files, known, wishes, params, cells) if params.collage == "split" else []
-        crops.tidy(cells, {cell.file.name for cell in cut})
-        cut = cut if params.collage == "split" else None
+        crops.tidy(cells, {cell.file.name for cell in cut or ()})
     if cut:
         files += [cell.file for cell in cut]
         wishes = _wishes(overrides, files)
@@ -134,12 +132,7 @@ def _with_cells(
     known: _Known, cut: list[Cell], wishes: Wishes, params: DedupeParams, cache: Path | None
 ) -> _Known:
     """The same with cells of collages, which are no collages again, behind the other rows."""
-    more = measurements(
-        [cell.file for cell in cut],
-        max_pixels=params.max_pixels,
-        workers=params.workers,
-        cache=cache,
-    )
+    more = measurements([cell.file for cell in cut], params, cache=cache)
     more = more[~more.index.isin(known.measured.index)]
     measured = pd.concat([known.measured, more])
     scores = np.concatenate([known.judged.scores, np.zeros(len(more))])

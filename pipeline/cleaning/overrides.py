@@ -81,9 +81,7 @@ def _parse(cells: list[str], where: str, line: int) -> Override:
     item, other = item.removeprefix("data/raw/"), other.removeprefix("data/raw/")
     item, other = item.removeprefix("data/clean/"), other.removeprefix("data/clean/")
     if decision not in ("keep", "drop", "distinct"):
-        raise PipelineError(
-            f"{where}: decision is {decision!r}, expected keep, drop or distinct"
-        )
+        raise PipelineError(f"{where}: decision is {decision!r}, expected keep, drop or distinct")
     if not item:
         raise PipelineError(f"{where}: item is empty, expected a path or a sha256")
     if decision != "distinct":
@@ -102,9 +100,7 @@ def _parse(cells: list[str], where: str, line: int) -> Override:
     return Override(item, None, why, line, other)
 
 
-def match(
-    overrides: list[Override], names: Sequence[str], shas: Sequence[str | None]
-) -> Wishes:
+def match(overrides: list[Override], names: Sequence[str], shas: Sequence[str | None]) -> Wishes:
     """Which files each override means, and the overrides that mean none.
 
     A line that names a path is about that file; one that names a sha256 is about every file with

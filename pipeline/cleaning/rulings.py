@@ -100,9 +100,7 @@ def without(pairs: Pairs, distinct: set[tuple[str, str]], shas: Iterable[str]) -
     stay = np.array(
         [pair not in gone for pair in zip(pairs.i.tolist(), pairs.j.tolist(), strict=True)], bool
     )
-    return Pairs(
-        *(getattr(pairs, column.name)[stay] for column in dataclasses.fields(Pairs))
-    )
+    return Pairs(*(getattr(pairs, column.name)[stay] for column in dataclasses.fields(Pairs)))
 
 
 def _rule(
