@@ -24,6 +24,7 @@ from markupsafe import Markup
 from pipeline.cleaning import review_figures as figures
 from pipeline.cleaning import review_rows as content
 from pipeline.cleaning.decide import Cleaned
+from pipeline.cleaning.false_pairs import PLAIN_GROUNDS
 from pipeline.cleaning.verdicts import REASONS, counts
 from pipeline.workspace import write_text
 
@@ -89,6 +90,8 @@ def make(cleaned: Cleaned, *, originals: str | None = "../raw/", inline: int = I
         thresholds=figures.thresholds(cleaned),
         histograms=figures.histograms(cleaned, near),
         drawing=(figures.WIDTH, figures.HEIGHT),
+        contents=len(cleaned.measured),
+        plain=PLAIN_GROUNDS,
         idle=[f"line {o.line}: {o.item}{o.other and f' and {o.other}'}" for o in cleaned.idle],
     )  # fmt: skip
     files = {} if inside else {name: f"thumbs({as_json(t)})\n" for name, t in scripts}

@@ -99,7 +99,10 @@ def thresholds(cleaned: Cleaned) -> list[Threshold]:
         if key == "correlation":
             meaning += f"; mirrored, trimmed and cropped ones need {ALIGNED:g}"
         cost = expected.get(key)
-        numbers = (_short(cost.candidates), _short(cost.after)) if cost else ("", "")
+        numbers = ("", "")
+        if cost:
+            left = f"{_short(cost.after)}, at most {_short(cost.at_most)}"
+            numbers = (_short(cost.candidates), left)
         found.append(Threshold(name, value, meaning, *numbers))
     return found
 
