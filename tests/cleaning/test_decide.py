@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 
-import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image, ImageOps
@@ -13,7 +12,6 @@ from PIL import Image, ImageOps
 from pipeline.cleaning import shards
 from pipeline.cleaning.decide import clean, clean_folder, decide_folder, write_decisions_csv
 from pipeline.cleaning.overrides import Override
-from pipeline.cleaning.review import override_line, render
 from pipeline.cleaning.verdicts import REASONS, counts
 from pipeline.errors import PipelineError
 from pipeline.params import DedupeParams
@@ -218,33 +216,3 @@ def test_a_decoder_that_dies_costs_one_picture(folder, monkeypatch, tmp_path):
 def test_links_are_followed_where_they_are_our_own(folder):
     table = clean_folder(folder, PARAMS, links=True)
     assert row(table, "link.jpg")["reason"] == "exact_duplicate"
-
-
-def test_the_page_shows_every_dropped_file_and_needs_no_network(folder):
-    cleaned = clean(folder, PARAMS)
-    page = render(cleaned)
-    dropped = cleaned.table.loc[~cleaned.table["keep"], "path"]
-    for path in dropped:
-        assert path.replace("&", "&amp;") in page
-    for word in ("http://", "https://", "<link", 'src="/'):
-        assert word not in page
-    assert "data:image/jpeg;base64," in page
-    assert render(clean(folder, PARAMS)) == page
-
-
-def test_the_page_cannot_be_written_to_by_a_file_name(pictures, tmp_path):
-    name = "<script>alert(1)<_script>\"'.jpg"
-    pictures.save(tmp_path / name, pictures.photo(1))
-    pictures.save(tmp_path / "copy.jpg", pictures.photo(1).resize((200, 150)))
-    page = render(clean(tmp_path, PARAMS))
-    assert "<script>alert" not in page and "&lt;script&gt;alert" in page
-
-
-def test_the_line_for_overrides_survives_its_own_reader(tmp_path):
-    from pipeline.cleaning.overrides import read_overrides
-
-    path = tmp_path / "overrides.csv"
-    names = ["plain.jpg", 'a, "b".jpg', "ünï.jpg"]
-    path.write_text("item,decision,why\n" + "".join(f"{override_line(n, True)}\n" for n in names))
-    assert [line.item for line in read_overrides(path)] == names
-    assert np.all([line.keep for line in read_overrides(path)])
