@@ -15,15 +15,18 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
-from pipeline.cleaning import hashing, seams
-from pipeline.images import PictureError, read_picture
+from pipeline.cleaning import hashing, quality, seams
+from pipeline.images import DRAFT, PictureError, read_picture, shrink_and_crop
 
-# Seams are looked for at 384 pixels; a JPEG is decoded no smaller.
-DRAFT = 384
 _THUMB = 144
+SQUARE = 64  # side of the picture kept for training
 
 # Raise when the same bytes would now give other numbers: cached rows are then measured anew.
-VERSION = 6
+VERSION = 7
+
+# What the columns of a row hold, for whoever makes tables of rows.
+BYTES = ("greys", "features", "seams", "thumb", "square")
+NUMBERS = ("std", "sharpness", "content", "detail", "colour", *quality.SCORES)
 
 
 def measure(task: tuple[str, int]) -> dict[str, Any]:
@@ -32,7 +35,8 @@ def measure(task: tuple[str, int]) -> dict[str, Any]:
     ``fault`` says why the file is no usable picture; all else is then empty. ``greys`` holds the
     bytes of the grey pictures that copies are told by (see ``Looks``), ``detail`` the pixels across
     that the picture really shows, ``features`` the float32 seam evidence, ``seams`` rows of
-    (vertical, position, score) as float32, ``thumb`` a small JPEG.
+    (vertical, position, score) as float32, ``thumb`` a small JPEG, ``square`` the 64 x 64 RGB that
+    training sees. The scores of ``quality`` are columns of their own.
     """
     path, max_pixels = task
     try:
@@ -42,11 +46,11 @@ def measure(task: tuple[str, int]) -> dict[str, Any]:
     image = picture.image
     found, frame = seams.evidence(image)
     grey = image.convert("L")
-    whole, trim, middle = _greys(grey, frame)
+    small = grey.resize((256, 256), Image.Resampling.BOX)
+    whole, trim, middle = _greys(grey, small, frame)
     left, top, right, bottom = frame
     content = (1 - left - right) * (1 - top - bottom)
     content *= picture.width * picture.height
-    small = grey.resize((256, 256), Image.Resampling.BOX)
     std = float(whole.std())
     return {
         "fault": None,
@@ -59,31 +63,19 @@ def measure(task: tuple[str, int]) -> dict[str, Any]:
         "content": float(content),
         "detail": float(np.sqrt(content)) * _shown(grey),
         "colour": _colour(image),
+        **quality.scores(np.asarray(small), frame),
         "greys": b"".join(part.tobytes() for part in (whole, trim, middle)),
         "features": found.features.tobytes(),
         "seams": _pack_seams(found.seams),
         "thumb": _thumb(image),
+        "square": shrink_and_crop(image, SQUARE).tobytes(),
     }
 
 
 def faulty(fault: str) -> dict[str, Any]:
     """The row of a file that is no usable picture."""
-    return {
-        "fault": fault,
-        "format": None,
-        "width": None,
-        "height": None,
-        "frames": None,
-        "std": None,
-        "sharpness": None,
-        "content": None,
-        "detail": None,
-        "colour": None,
-        "greys": b"",
-        "features": b"",
-        "seams": b"",
-        "thumb": b"",
-    }
+    row = dict.fromkeys(("fault", "format", "width", "height", "frames", *NUMBERS))
+    return row | {"fault": fault} | dict.fromkeys(BYTES, b"")
 
 
 _LAPLACE = ImageFilter.Kernel((3, 3), (0, -1, 0, -1, 4, -1, 0, -1, 0), scale=1, offset=128)
@@ -132,13 +124,13 @@ def _colour(image: Image.Image) -> float:
 
 
 def _greys(
-    grey: Image.Image, frame: tuple[float, float, float, float]
+    grey: Image.Image, small: Image.Image, frame: tuple[float, float, float, float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The parts of ``Looks``."""
     side, method = (hashing.SIDE, hashing.SIDE), Image.Resampling.LANCZOS
     whole = trim = grey.resize(side, method)
     # Parts come from middle sizes: their pixels are compared, never trained on.
-    large = grey.resize((256, 256), Image.Resampling.BOX if min(grey.size) >= 256 else method)
+    large = small if min(grey.size) >= 256 else grey.resize(small.size, method)
     left, top, right, bottom = frame
     if any(frame):
         box = (256 * left, 256 * top, 256 * (1 - right), 256 * (1 - bottom))

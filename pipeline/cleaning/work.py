@@ -20,7 +20,7 @@ import PIL
 from PIL import features
 
 from pipeline import pool
-from pipeline.cleaning.measure import VERSION, faulty, measure
+from pipeline.cleaning.measure import BYTES, NUMBERS, VERSION, faulty, measure
 from pipeline.images import PictureError, open_regular
 from pipeline.progress import progress
 from pipeline.workspace import atomic_write, fingerprint
@@ -115,9 +115,9 @@ def _table(shas: list[str], rows: list[dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=_COLUMNS, index=pd.Index(shas, name="sha256", dtype="str"))
     return table.astype(
         {"width": "Int64", "height": "Int64", "frames": "Int64"}
-        | dict.fromkeys(("greys", "features", "seams", "thumb"), "object")
+        | dict.fromkeys(BYTES, "object")
         | dict.fromkeys(("fault", "format"), "str")
-        | dict.fromkeys(("std", "sharpness", "content", "detail", "colour"), "float64")
+        | dict.fromkeys(NUMBERS, "float64")
     )
 
 

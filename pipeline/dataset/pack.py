@@ -20,13 +20,9 @@ from pipeline.dataset.dataset import (
 )
 from pipeline.dataset.split import held_out
 from pipeline.errors import PipelineError
-from pipeline.images import PictureError, open_picture, shrink_and_crop
+from pipeline.images import PictureError, draft_for, open_picture, shrink_and_crop
 from pipeline.params import ResizeParams
 from pipeline.workspace import atomic_write, write_json
-
-# A JPEG may be decoded at a fraction of its size if both sides keep this many times the target:
-# the result then differs from that of a full decode by less than JPEG itself does (over 50 dB).
-_DRAFT = 3
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ def pack(decisions: pd.DataFrame, raw: Path, out: Path, params: ResizeParams) ->
 def square(task: _Task) -> np.ndarray | str:
     """The centre square of one file (uint8 S x S x 3), or why there is none."""
     try:
-        image = open_picture(Path(task.path), max_pixels=2**31, draft=_DRAFT * task.size)
+        image = open_picture(Path(task.path), max_pixels=2**31, draft=draft_for(task.size))
     except PictureError as error:
         return str(error)
     return shrink_and_crop(image, task.size)
