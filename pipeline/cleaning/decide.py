@@ -76,9 +76,7 @@ def clean(
     regular = [(name, path) for name, path, fault in found if fault is None]
     files = read_files(regular, workers=params.workers)
     files += [File(name, path, None, 0, fault) for name, path, fault in found if fault]
-    measured = measurements(
-        files, max_pixels=params.max_pixels, workers=params.workers, cache=cache
-    )
+    measured = measurements(files, params, cache=cache)
     pairs = _pairs(measured, params)
     judged = _judge_collages(measured, pairs, files, params, cache)
     table, idle = decide(files, measured, judged.scores, pairs, overrides or [], params)

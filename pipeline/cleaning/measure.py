@@ -23,10 +23,8 @@ SQUARE = 64  # side of the picture kept for training
 
 # Raise when the same bytes would now give other numbers: cached rows are then measured anew.
 VERSION = 7
-
-# What the columns of a row hold, for whoever makes tables of rows.
-BYTES = ("greys", "features", "seams", "thumb", "square")
-NUMBERS = ("std", "sharpness", "content", "detail", "colour", *quality.SCORES)
+_BYTES = ("greys", "features", "seams", "thumb", "square")
+_NUMBERS = ("std", "sharpness", "content", "detail", "colour", *quality.SCORES)
 
 
 def measure(task: tuple[str, int]) -> dict[str, Any]:
@@ -74,8 +72,8 @@ def measure(task: tuple[str, int]) -> dict[str, Any]:
 
 def faulty(fault: str) -> dict[str, Any]:
     """The row of a file that is no usable picture."""
-    row = dict.fromkeys(("fault", "format", "width", "height", "frames", *NUMBERS))
-    return row | {"fault": fault} | dict.fromkeys(BYTES, b"")
+    row = dict.fromkeys(("fault", "format", "width", "height", "frames", *_NUMBERS))
+    return row | {"fault": fault} | dict.fromkeys(_BYTES, b"")
 
 
 _LAPLACE = ImageFilter.Kernel((3, 3), (0, -1, 0, -1, 4, -1, 0, -1, 0), scale=1, offset=128)

@@ -27,12 +27,15 @@ SIDE = 256  # of the grey picture that is judged
 
 _BLOCKS = 16
 _MOST = 13  # blocks (5 %) that are enough to hold a subject
-_BLANK = 12.0  # range of grey in the fullest blocks
-_DARK = 75.0  # grey level of the light parts
+_BLANK = 20.0  # range of grey in the fullest blocks
+_DARK = 80.0  # grey level of the light parts
 _LIGHT = 0.98  # share of the pixels that are darker than the light parts
-_BLURRED = 0.29  # steepest step / range of grey
+_BLURRED = 0.3  # steepest step / range of grey
 _CONTRAST = 12.0  # range of grey below which a block shows nothing but noise
-_WEAK, _STEEP = 12, 48  # steps
+_TEXT = 0.26
+_WEAK, _STEEP = 0.06, 0.35  # steps, as shares of the range of grey in the fullest blocks
+_CONTRAST_OF_TEXT = 32.0  # the least range of grey that is reckoned with
+_SHADE = 17  # grey levels that look like one
 
 
 def scores(
@@ -55,7 +58,7 @@ def scores(
         "blank": _score(_BLANK, float(fullest), 2),
         "dark": _score(_DARK, float(light), 3),
         "blurred": _score(_BLURRED, _sharpest(step, span), 4),
-        "text": _text(step, counts),
+        "text": _text(step, counts, float(fullest)),
     }
 
 
@@ -85,16 +88,18 @@ def _sharpest(step: np.ndarray, span: np.ndarray) -> float:
     return float(ratios[-min(_MOST, -(-len(ratios) // 4))])
 
 
-def _text(step: np.ndarray, counts: np.ndarray) -> float:
-    weak, steep = int((step > _WEAK).sum()), int((step > _STEEP).sum())
-    crisp = steep / (weak + 0.002 * step.size)
-    near = np.convolve(counts, np.ones(9), "same") / counts.sum()
+def _text(step: np.ndarray, counts: np.ndarray, contrast: float) -> float:
+    """How much of what steps at all steps steeply, times the share of the two commonest greys."""
+    contrast = max(contrast, _CONTRAST_OF_TEXT)
+    sizes = np.bincount(step.ravel(), minlength=256)
+    weak, steep = (int(sizes[int(share * contrast) + 1 :].sum()) for share in (_WEAK, _STEEP))
+    near = np.convolve(counts, np.ones(_SHADE), "same") / counts.sum()
     first = int(np.argmax(near))
-    few = float(near[first])
-    rest = near.copy()
-    rest[max(0, first - 9) : first + 10] = 0
-    few += float(rest.max())
-    return _score(0.5, 1 - crisp * few, 4)
+    common = float(near[first])
+    near[max(0, first - _SHADE) : first + _SHADE + 1] = 0
+    common += float(near.max())
+    # The little that is added to the weak steps: a picture without any is no text.
+    return 1 - _score(_TEXT, steep / (weak + 0.002 * step.size) * common, 3)
 
 
 def judge(measured: pd.DataFrame, params: DedupeParams) -> pd.DataFrame:

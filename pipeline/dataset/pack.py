@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import pool
+from pipeline.cleaning.remembered import fill_squares
 from pipeline.dataset.dataset import (
     HELD_OUT,
     IMAGES,
@@ -31,11 +32,26 @@ class _Task:
     size: int
 
 
-def pack(decisions: pd.DataFrame, raw: Path, out: Path, params: ResizeParams) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Known:
+    """Where cleaning keeps the squares of what it decoded, and the limit it decoded under."""
+
+    cache: Path
+    max_pixels: int
+
+
+def pack(
+    decisions: pd.DataFrame,
+    raw: Path,
+    out: Path,
+    params: ResizeParams,
+    known: Known | None = None,
+) -> dict[str, Any]:
     """Write images.npy, index.parquet and dataset.json to ``out``; returns what dataset.json says.
 
     Args:
         decisions: a row per file with path (relative to ``raw``), breed, keep, cluster, sha256.
+        known: where to look squares up before decoding; what is written is the same without.
 
     Raises:
         PipelineError: nothing is kept, a kept file cannot be decoded, or has no breed.
@@ -51,7 +67,12 @@ def pack(decisions: pd.DataFrame, raw: Path, out: Path, params: ResizeParams) ->
     classes = sorted(kept["breed"].unique().tolist())
     labels = kept["breed"].map({name: k for k, name in enumerate(classes)}).to_numpy(np.int64)
     split = np.where(held_out(kept, params.held_out), HELD_OUT, TRAIN).astype(object)
-    images = _squares([raw / path for path in kept["path"]], params)
+    images = np.empty((len(kept), params.size, params.size, 3), np.uint8)
+    shas = kept["sha256"].tolist()
+    found = np.zeros(len(kept), bool)
+    if known is not None:
+        found = fill_squares(images, shas, known.cache, max_pixels=known.max_pixels)
+    _decode(images, np.flatnonzero(~found), [raw / path for path in kept["path"]], params)
 
     out.mkdir(parents=True, exist_ok=True)
     # dataset.json goes first and comes last: a folder that has one is whole.
@@ -77,20 +98,21 @@ def square(task: _Task) -> np.ndarray | str:
     return shrink_and_crop(image, task.size)
 
 
-def _squares(paths: list[Path], params: ResizeParams) -> np.ndarray:
-    """uint8 N x S x S x 3, in the order of ``paths``."""
-    images = np.empty((len(paths), params.size, params.size, 3), np.uint8)
-    tasks = [_Task(str(path), params.size) for path in paths]
+def _decode(
+    images: np.ndarray, missing: np.ndarray, paths: list[Path], params: ResizeParams
+) -> None:
+    """Write the missing ones into ``images`` (uint8 N x S x S x 3, in the order of ``paths``)."""
+    tasks = [_Task(str(paths[k]), params.size) for k in missing]
     for index, result in pool.each(
         square, tasks, workers=params.workers, what="resize", unit="pictures", chunk=32
     ):
+        k = int(missing[index])
         if result is None or isinstance(result, str):
             why = result or "the decoder crashed or did not end"
             raise PipelineError(
-                f"{paths[index]}: was kept but cannot be opened now ({why}): run `dvc repro dedupe`"
+                f"{paths[k]}: was kept but cannot be opened now ({why}): run `dvc repro dedupe`"
             )
-        images[index] = result
-    return images
+        images[k] = result
 
 
 def _summary(

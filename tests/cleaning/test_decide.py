@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
-from pipeline.cleaning import work
+from pipeline.cleaning import shards
 from pipeline.cleaning.decide import clean, clean_folder, decide_folder, write_decisions_csv
 from pipeline.cleaning.overrides import Override
 from pipeline.cleaning.review import override_line, render
@@ -164,9 +164,9 @@ def test_a_second_run_decodes_nothing_and_says_the_same(folder, table, tmp_path,
     def refuse(*arguments, **options):
         raise AssertionError("nothing was to be decoded")
 
-    monkeypatch.setattr(work, "measure", refuse)
+    monkeypatch.setattr(shards, "measure", refuse)
     monkeypatch.setattr(
-        work.pool, "each", lambda function, items, **options: iter([refuse()] if items else [])
+        shards.pool, "each", lambda function, items, **options: iter([refuse()] if items else [])
     )
     pd.testing.assert_frame_equal(clean_folder(folder, PARAMS, cache=tmp_path), table)
 
@@ -203,14 +203,14 @@ def test_a_folder_without_files_is_refused_in_one_line(tmp_path):
 
 
 def test_a_decoder_that_dies_costs_one_picture(folder, monkeypatch, tmp_path):
-    real = work.pool.each
+    real = shards.pool.each
 
     def lossy(function, items, **options):
         for index, result in real(function, items, **options):
-            lost = function is work.measure and items[index][0].endswith("other.jpg")
+            lost = function is shards.measure and items[index][0].endswith("other.jpg")
             yield index, None if lost else result
 
-    monkeypatch.setattr(work.pool, "each", lossy)
+    monkeypatch.setattr(shards.pool, "each", lossy)
     found = row(clean_folder(folder, PARAMS), "boxer/other.jpg")
     assert found["reason"] == "corrupt" and "crashed" in found["detail"]
 
