@@ -106,7 +106,7 @@ def rates(photos: list[Path], work: Path, bench: Bench) -> Part:
     lines = [
         "## Pictures a second of one core",
         "",
-        "CPU time of one process and one thread, in which the ways take turns on blocks of ten "
+        "CPU time of one process and one thread, in which the ways take turns on blocks of twenty "
         f"pictures; medians of {bench.rounds} rounds, ratios within a round. `ours`: one decode, "
         "32 hashes (whole and 15 windows, mirrored too) and the 64x64. `floor`: the decode, grey "
         "and 32x32 that any hash equal to imagehash's needs from Pillow. `imagehash` alone makes "
@@ -198,7 +198,7 @@ def beside(bench: Bench) -> list[str]:
     jobs += [("faiss-multihash", bench.scanned), ("duckdb", bench.scanned)]
     jobs += [("ours", bench.peers), ("duckdb", bench.peers)]
     best: dict[int, tuple[float, str]] = {}
-    truth = {}
+    truth: dict[int, str] = {}
     for way, count in jobs:
         if way != "ours" and not util.find_spec(way.split("-")[0]):
             rows.append(f"| {way} | {count:,} | not installed | | |")

@@ -36,7 +36,7 @@ def cpu() -> float:
     """CPU seconds of this process and of its workers that have ended. These are children of the
     fork server, which the operating system must be asked about."""
     seconds = sum(os.times()[:4])
-    server = forkserver._forkserver._forkserver_pid
+    server = getattr(forkserver._forkserver, "_forkserver_pid", None)
     if server is not None:
         fields = Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()
         seconds += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")

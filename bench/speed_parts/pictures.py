@@ -71,10 +71,10 @@ def _part(photo: Image.Image, chance: random.Random) -> Image.Image:
 @cache
 def _open(path: Path) -> Image.Image:
     with Image.open(path) as image:
-        image = image.convert("RGB")
+        photo = image.convert("RGB")
     # Photos of any size are brought to about that of the pictures made of them.
-    image.thumbnail((800, 800), Image.Resampling.BOX)
-    return image
+    photo.thumbnail((800, 800), Image.Resampling.BOX)
+    return photo
 
 
 def megabytes(folder: Path) -> float:

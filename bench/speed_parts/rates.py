@@ -15,7 +15,7 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,12 @@ from PIL import Image
 from pipeline.cleaning import hashing, measure, seams
 from pipeline.images import DRAFT, MAX_PIXELS, read_picture, shrink_and_crop
 
-BLOCK = 10
+BLOCK = 20
 NO_FRAME = (0.0, 0.0, 0.0, 0.0)
 Way = Callable[[list[Path]], None]
 
 
-def hashes(greys: list[tuple[np.ndarray, ...]]) -> None:
+def hashes(greys: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
     """Of the wholes and of every window, mirrored too: 32 for a picture."""
     low = hashing.coefficients(np.stack([whole for whole, _, _ in greys]))
     hashing.codes(low), hashing.codes(hashing.mirrored(low))
