@@ -221,7 +221,8 @@ def shrink_and_crop(image: Image.Image, size: int) -> np.ndarray:
     # Lanczos is the sharpest when shrinking and rings when enlarging.
     method = Image.Resampling.LANCZOS if side > size else Image.Resampling.BICUBIC
     box = (left, top, left + side, top + side)
-    return np.array(image.resize((size, size), method, box=box))
+    # Four times smaller and more: a mean of whole pixels comes first, which halves the time.
+    return np.array(image.resize((size, size), method, box=box, reducing_gap=2.0))
 
 
 def draft_for(size: int) -> int:
