@@ -268,7 +268,7 @@ def show(trial: Trial, pairs: Pairs, out: Path) -> None:
 
 
 def head(folders: list[Path], trial: Trial) -> list[str]:
-    named = " ".join(folder.name for folder in folders)
+    named = " ".join(folder.name for folder in folders) + (" --same same.csv" if trial.same else "")
     return [
         f"# False pairs, {date.today()}",
         "",

@@ -8,7 +8,7 @@ import pandas as pd
 
 from cleaning_truth import collages
 from cleaning_truth.compose import batches
-from cleaning_truth.intervals import found_at, nested, share, threshold_at
+from cleaning_truth.intervals import Share, found_at, nested, share, threshold_at
 from cleaning_truth.parts import Goal, Part, Run
 from cleaning_truth.score import area
 from cleaning_truth.sheet import Strip
@@ -73,7 +73,7 @@ def layout_row(name: str, some: pd.DataFrame, singles: pd.DataFrame) -> str:
     return f"| {name} | {len(some)} | {usual} | {strict} |"
 
 
-def usually(some: pd.DataFrame):
+def usually(some: pd.DataFrame) -> Share:
     return nested(some["collage"] >= LINE, some["folder"])
 
 
@@ -91,7 +91,7 @@ def goals(made: pd.DataFrame, loose: pd.Series, singles: pd.DataFrame) -> list[G
     alarms = share(singles["collage"] >= LINE, singles["photo"])
     as_runs = f"as it runs ({100 * alarms.value:.1f} % false alarms)"
 
-    def at(some: pd.DataFrame):
+    def at(some: pd.DataFrame) -> Share:
         return found_at(singles, some, ALARMS)
 
     return [

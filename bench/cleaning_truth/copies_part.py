@@ -41,7 +41,7 @@ def measure_copies(run: Run) -> Part:
         "",
         f"Which picture of a photo stays: {kept_kinds(judged)}.",
         "",
-        *side_by_side(run, truth, table, codes, folder),
+        *side_by_side(run, judged, codes, folder),
     ]
     fails, strips = failures(judged, folder)
     return Part(goals(judged, truth, codes), lines, fails, strips)
@@ -110,28 +110,24 @@ def kept_kinds(judged: pd.DataFrame) -> str:
     return ", ".join(f"{kind} {count}" for kind, count in stays["kind"].value_counts().items())
 
 
-def side_by_side(
-    run: Run, truth: pd.DataFrame, table: pd.DataFrame, codes: np.ndarray, folder: Path
-) -> list[str]:
+def side_by_side(run: Run, judged: pd.DataFrame, codes: np.ndarray, folder: Path) -> list[str]:
     """The same files given to other tools."""
-    named = {
-        f"imagehash in a loop, distance {peers.PLAIN}": peers.plain_pairs(
-            truth["path"].tolist(), codes
-        )
-    }
+    plain = peers.plain_pairs(judged["path"].tolist(), codes)
     others, missing = peers.peer_pairs(folder, run.params.workers or 2)
-    named |= others | {"**ours**": peers.cluster_pairs(table)}
+    named = {f"imagehash in a loop, distance {peers.PLAIN}": plain} | others
+    rows = [(title, judged, pairs) for title, pairs in named.items()]
+    rows.append(("**ours**", seen(judged), peers.cluster_pairs(seen(judged))))
     lines = [
         "### Side by side, each at its defaults",
         "",
-        "Linked: the copy is named a duplicate of its original (ours: in one cluster; a file that",
-        "is dropped as a collage is in none). Right: of all pairs named, those of one photo.",
+        "Linked: the copy is named a duplicate of its original (ours: in one cluster; of the files",
+        "not dropped as collages or for a fault). Right: of all pairs named, those of one photo.",
         "",
         "| tool | copies linked, % | weakest kind | pairs named | right, % |",
         "|---|---|---|---|---|",
     ]
-    for title, pairs in named.items():
-        linked, weakest, right = peers.compare(truth, pairs, edits.KINDS)
+    for title, files, pairs in rows:
+        linked, weakest, right = peers.compare(files, pairs, edits.KINDS)
         lines.append(f"| {title} | {linked} | {weakest} | {len(pairs):,} | {right} |")
     if missing:
         lines += ["", f"Not installed, so not compared: {', '.join(missing)}."]

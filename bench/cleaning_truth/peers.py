@@ -87,10 +87,11 @@ def compare(truth: pd.DataFrame, named: Named, kinds: Iterable[str]) -> tuple[Sh
     share of the named pairs that show one photo); bootstrap over photos.
 
     Args:
-        truth: path, photo, kind ("original" among them).
+        truth: path, photo, kind ("original" among them; copies without it do not count). Pairs
+            may name no other files than these.
     """
     original = truth[truth["kind"] == "original"].set_index("photo")["path"]
-    copies = truth[truth["kind"].isin(list(kinds))]
+    copies = truth[truth["kind"].isin(list(kinds)) & truth["photo"].isin(original.index)]
     pairs = zip(copies["path"], copies["photo"].map(original), strict=True)
     linked = pd.Series([_ordered(a, b) in named for a, b in pairs], index=copies.index)
     by_kind = linked.groupby(copies["kind"]).mean()
