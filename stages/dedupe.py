@@ -53,7 +53,7 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
 
 
 def write(cleaned: Cleaned, folder: Path) -> None:
-    """The two files of data/clean beside the cells of collages."""
+    """The decisions and the page of data/clean; the cells of collages are there already."""
     folder.mkdir(parents=True, exist_ok=True)
     write_review(cleaned, folder / "review.html")
     with atomic_write(folder / "decisions.parquet") as file:
