@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,12 @@ from pipeline import __version__, workspace
 from pipeline.devices import resolve_device
 from pipeline.diffusion.denoiser import NO_LABEL, Denoiser, guided
 from pipeline.diffusion.samplers import GRIDS, noise_of_seeds, run_sampler, to_uint8
-from pipeline.diffusion.schedules import make_schedule
+from pipeline.diffusion.schedules import Schedule, make_schedule
 from pipeline.errors import PipelineError
-from pipeline.nets.unet import UNet
-from pipeline.params import NetParams, Params
+from pipeline.nets import build_net
+from pipeline.params import NetParams, Params, ScheduleParams
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,43 @@ class Architecture:
     schedule: str
     timesteps: int
     objective: str
+    sigma_data: float = 0.5
+    constants: ScheduleParams = field(default_factory=ScheduleParams)
 
     @classmethod
-    def of(cls, params: Params, size: int, classes: list[str]) -> Architecture:
+    def of(
+        cls, params: Params, size: int, classes: list[str], sigma_data: float = 0.5
+    ) -> Architecture:
+        """What ``params`` describe, for pictures whose values spread by ``sigma_data``."""
         train = params.train
-        return cls(train.net, size, classes, params.scheduler, train.timesteps, train.objective)
+        return cls(
+            train.net,
+            size,
+            classes,
+            params.scheduler,
+            train.timesteps,
+            train.objective,
+            sigma_data,
+            train.schedule,
+        )
+
+    def noise(self) -> Schedule:
+        """The noise schedule."""
+        c = self.constants
+        return make_schedule(
+            self.schedule,
+            self.timesteps,
+            c.beta_start,
+            c.beta_end,
+            c.rescale,
+            c.sigma_min,
+            c.sigma_max,
+        )
 
     def build(self) -> Denoiser:
         """A denoiser with fresh weights (drawn from torch's global generator)."""
-        net = UNet(classes=len(self.classes), size=self.size, **dataclasses.asdict(self.net))
-        return Denoiser(net, make_schedule(self.schedule, self.timesteps), self.objective)
+        net = build_net(self.net, len(self.classes), self.size)
+        return Denoiser(net, self.noise(), self.objective, self.sigma_data)
 
 
 @dataclass
@@ -216,6 +243,7 @@ def _architecture(plain: dict[str, Any]) -> Architecture:
                 "net": plain["net"],
                 "timesteps": plain["timesteps"],
                 "objective": plain["objective"],
+                "schedule": plain["constants"],
             },
         },
         "model.json",
@@ -227,4 +255,6 @@ def _architecture(plain: dict[str, Any]) -> Architecture:
         plain["schedule"],
         plain["timesteps"],
         plain["objective"],
+        float(plain["sigma_data"]),
+        ScheduleParams(**plain["constants"]),
     )

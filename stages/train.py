@@ -11,6 +11,7 @@ import csv
 import json
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +42,10 @@ def run(params: Params, space: Workspace, fresh: bool = False) -> dict[str, Any]
     """Train to the budget and write the model. Returns what the summary prints."""
     device = resolve_device(params.train.device, "train.device")
     dataset = Dataset.load(space.dataset)
-    architecture = Architecture.of(params, dataset.size, dataset.classes)
+    architecture = Architecture.of(params, dataset.size, dataset.classes, dataset.sigma_data)
+    warning = architecture.noise().warning()
+    if warning:
+        print(f"warning: {warning}", file=sys.stderr)
     identity = fingerprint(params, dataset.digest)
     folder = space.cache / "train" / identity[:16]
     with workspace.exclusive(folder / "lock", "this training"):
