@@ -26,6 +26,7 @@ from pipeline import params as schema
 from pipeline import progress, tracking, workspace
 from pipeline.dataset.dataset import Dataset
 from pipeline.devices import resolve_autocast, resolve_device
+from pipeline.diffusion.sampling import Sampling
 from pipeline.errors import Interrupted, run_cleanly
 from pipeline.evaluation.montage import sample_grid
 from pipeline.model import Architecture, Model, initialise, save_model
@@ -164,9 +165,8 @@ def preview(trainer: Trainer, architecture: Architecture, device: torch.device) 
     classes = architecture.classes[:8]
     model = Model(trainer.averaged.eval(), architecture.classes, architecture.size, {}, device)
     labels = torch.arange(len(classes)).repeat_interleave(PREVIEW_COLUMNS)
-    images = model.sample(
-        labels, range(len(labels)), steps=PREVIEW_STEPS, guidance=2.0, batch_size=len(labels)
-    )
+    how = Sampling(steps=PREVIEW_STEPS, guidance=2.0)
+    images = model.sample(labels, range(len(labels)), how, batch_size=len(labels))
     return sample_grid(images, labels.numpy(), classes)
 
 

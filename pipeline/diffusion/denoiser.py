@@ -81,35 +81,6 @@ class Denoiser(nn.Module):
         return coefficients(self.objective, _expand(sigma, like), self.sigma_data)
 
 
-def guided(denoiser: Denoiser, labels: Tensor, scale: float, clip: bool = True) -> Denoise:
-    """Classifier-free guidance: unconditional + scale * (conditional - unconditional).
-
-    Ho & Salimans 2022, eq. 6, stated for the clean estimate (all objectives are linear in it);
-    their w is ``scale - 1``. Images labelled ``NO_LABEL`` and ``scale`` 1 cost one evaluation a
-    level, others two.
-
-    Args:
-        labels: (B,) int64.
-        scale: 1 is the plain conditional model, 0 the unconditional one.
-        clip: keep the estimate within [-1, 1], where pictures live. It is the estimate that is
-            clipped, never x_sigma, which must keep its Gaussian tails.
-    """
-    plain = scale == 1 or bool((labels == NO_LABEL).all())
-
-    def denoise(x_sigma: Tensor, sigma: Tensor) -> Tensor:
-        if plain:
-            estimate = denoiser(x_sigma, sigma, labels)
-        else:
-            both = torch.cat([labels, torch.full_like(labels, NO_LABEL)])
-            conditional, free = denoiser(
-                torch.cat([x_sigma, x_sigma]), torch.cat([sigma, sigma]), both
-            ).chunk(2)
-            estimate = free + scale * (conditional - free)
-        return estimate.clamp(-1, 1) if clip else estimate
-
-    return denoise
-
-
 def _expand(value: Tensor, like: Tensor) -> Tensor:
     """(B,) as (B, 1, 1, 1) in the dtype of ``like``."""
     return value.to(like.dtype).view(-1, *[1] * (like.dim() - 1))

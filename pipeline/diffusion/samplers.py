@@ -6,7 +6,9 @@ outside. ``x`` starts as ``levels[0] * noise`` and the last level is 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -114,19 +116,49 @@ def evaluations(name: str, steps: int) -> int:
     return 2 * steps - 1 if name == "heun" else steps
 
 
-def noise_of_seeds(seeds: list[int], shape: tuple[int, ...], device: torch.device) -> Noise:
+@dataclass(frozen=True)
+class Between:
+    """A place on the way from the noise of one seed (``share`` 0) to that of another (1)."""
+
+    first: int
+    second: int
+    share: float
+
+
+Seed = int | Between
+
+
+def noise_of_seeds(seeds: Sequence[Seed], shape: tuple[int, ...], device: torch.device) -> Noise:
     """Noise in which image k depends on ``seeds[k]`` alone, not on its batch companions.
+
+    Between two seeds it is cos(a) first + sin(a) second with a = share pi / 2: two independent
+    unit Gaussians so mixed are one again, and the ends are those of the seeds themselves.
 
     Returns:
         A function that draws (len(seeds), *shape) unit noise, the next of each image's stream at
         each call (its argument is not used). Drawn on the CPU, so equal on every device.
     """
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    streams = [
+        (_stream(seed.first, shape), _stream(seed.second, shape), seed.share * math.pi / 2)
+        if isinstance(seed, Between)
+        else (_stream(seed, shape), None, 0.0)
+        for seed in seeds
+    ]
 
     def draw(_i: int) -> Tensor:
-        return torch.stack([torch.randn(shape, generator=g) for g in generators]).to(device)
+        drawn = [
+            next(one) if other is None else math.cos(a) * next(one) + math.sin(a) * next(other)
+            for one, other, a in streams
+        ]
+        return torch.stack(drawn).to(device)
 
     return draw
+
+
+def _stream(seed: int, shape: tuple[int, ...]) -> Iterator[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        yield torch.randn(shape, generator=generator)
 
 
 def to_uint8(x: Tensor) -> Tensor:

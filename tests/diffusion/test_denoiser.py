@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.diffusion.denoiser import NO_LABEL, Denoiser, guided
+from pipeline.diffusion.denoiser import NO_LABEL, Denoiser
 from pipeline.diffusion.draws import DRAWS, make_draw
+from pipeline.diffusion.guidance import guided
 from pipeline.diffusion.losses import WEIGHTINGS, denoising_loss, weights
 from pipeline.diffusion.objectives import OBJECTIVES, coefficients
 from pipeline.diffusion.schedules import cosine, karras, linear, sigmoid
@@ -244,3 +245,35 @@ def test_unlabelled_images_stay_unconditional_beside_labelled_ones():
     mixed = torch.tensor([3, NO_LABEL])
     estimate = guided(denoiser, mixed, 1.2)(torch.zeros(2, 3, 8, 8), torch.ones(2))
     torch.testing.assert_close(estimate[:, 0, 0, 0], torch.tensor([0.65, -0.25]))
+
+
+class Constant(nn.Module):
+    """Predicts one value for all; knows no labels."""
+
+    conditional = False
+
+    def __init__(self, value):
+        super().__init__()
+        self.value, self.calls = value, 0
+
+    def forward(self, x_t, t, labels):
+        self.calls += 1
+        return torch.full_like(x_t, self.value)
+
+
+def test_autoguidance_goes_away_from_the_worse_model():
+    """Karras et al. 2024: worse + w (better - worse)."""
+    better = Denoiser(Constant(0.4), linear(1000), "x0")
+    worse = Denoiser(Constant(0.1), cosine(500), "x0")
+    x, sigma, labels = torch.zeros(2, 3, 8, 8), torch.ones(2), torch.tensor([0, NO_LABEL])
+    for scale, expected in ((0.0, 0.1), (1.0, 0.4), (2.0, 0.7)):
+        estimate = guided(better, labels, scale, guide=worse)(x, sigma)
+        torch.testing.assert_close(estimate, torch.full_like(x, expected))
+
+
+def test_a_net_without_labels_is_asked_once_whatever_the_guidance():
+    net = Constant(0.4)
+    guided(Denoiser(net, linear(1000), "x0"), torch.tensor([1, 2]), 3.0)(
+        torch.zeros(2, 3, 8, 8), torch.ones(2)
+    )
+    assert net.calls == 1

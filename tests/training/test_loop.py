@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipeline.diffusion.sampling import Sampling
 from pipeline.errors import PipelineError
 from pipeline.model import Architecture, Model, initialise
 from pipeline.params import NetParams, TrainParams
@@ -128,7 +129,7 @@ def test_eight_images_can_be_learned(tmp_path):
     one.data = Data(one.data.images[:8], torch.zeros(8, dtype=torch.int64))
     list(one.run())
     model = Model(one.averaged.eval(), ["a", "b"], 16, {}, torch.device("cpu"))
-    drawn = model.sample(torch.zeros(32, dtype=torch.int64), range(32), steps=12)
+    drawn = model.sample(torch.zeros(32, dtype=torch.int64), range(32), Sampling(steps=12))
     samples = torch.from_numpy(drawn).permute(0, 3, 1, 2).flatten(1).float()
     known = one.data.images.flatten(1).float()
     apart = torch.pdist(known).mean()
