@@ -290,8 +290,9 @@ def test_params_lists_value_range_and_meaning(pipeline: Pipeline) -> None:
     every = pipeline("params").out
     assert "noise schedule (one of linear, cosine, sigmoid, karras)" in every
     some = pipeline("params", "train.net", "-S", "train.net.width=48").out.splitlines()
-    assert some[0].startswith("* train.net.width") and some[0].endswith("48")
-    assert "default 32" in some[1]
+    width = next(k for k, line in enumerate(some) if line.startswith("* "))
+    assert some[width].startswith("* train.net.width") and some[width].endswith("48")
+    assert "default 32" in some[width + 1]
     assert not any("train.lr" in line for line in some)
 
 
