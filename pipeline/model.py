@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,17 @@ from torch import Tensor, nn
 
 from pipeline import __version__, workspace
 from pipeline.devices import resolve_device
-from pipeline.diffusion.denoiser import NO_LABEL, Denoiser, guided
-from pipeline.diffusion.samplers import GRIDS, noise_of_seeds, run_sampler, to_uint8
-from pipeline.diffusion.schedules import make_schedule
+from pipeline.diffusion.denoiser import NO_LABEL, Denoiser
+from pipeline.diffusion.samplers import Seed, from_uint8, to_uint8
+from pipeline.diffusion.sampling import Sampling, frame_places, walk
+from pipeline.diffusion.schedules import Schedule, make_schedule
+from pipeline.diffusion.steps import Step
 from pipeline.errors import PipelineError
-from pipeline.nets.unet import UNet
-from pipeline.params import NetParams, Params
+from pipeline.nets import build_net
+from pipeline.params import NetParams, Params, ScheduleParams
 
-FORMAT = 1
+FORMAT = 2
+WEIGHTS, GUIDE = "weights.safetensors", "guide.safetensors"
 
 
 @dataclass(frozen=True)
@@ -38,16 +41,43 @@ class Architecture:
     schedule: str
     timesteps: int
     objective: str
+    sigma_data: float = 0.5
+    constants: ScheduleParams = field(default_factory=ScheduleParams)
 
     @classmethod
-    def of(cls, params: Params, size: int, classes: list[str]) -> Architecture:
+    def of(
+        cls, params: Params, size: int, classes: list[str], sigma_data: float = 0.5
+    ) -> Architecture:
+        """What ``params`` describe, for pictures whose values spread by ``sigma_data``."""
         train = params.train
-        return cls(train.net, size, classes, params.scheduler, train.timesteps, train.objective)
+        return cls(
+            train.net,
+            size,
+            classes,
+            params.scheduler,
+            train.timesteps,
+            train.objective,
+            sigma_data,
+            train.schedule,
+        )
+
+    def noise(self) -> Schedule:
+        """The noise schedule."""
+        c = self.constants
+        return make_schedule(
+            self.schedule,
+            self.timesteps,
+            c.beta_start,
+            c.beta_end,
+            c.rescale,
+            c.sigma_min,
+            c.sigma_max,
+        )
 
     def build(self) -> Denoiser:
         """A denoiser with fresh weights (drawn from torch's global generator)."""
-        net = UNet(classes=len(self.classes), size=self.size, **dataclasses.asdict(self.net))
-        return Denoiser(net, make_schedule(self.schedule, self.timesteps), self.objective)
+        net = build_net(self.net, len(self.classes), self.size)
+        return Denoiser(net, self.noise(), self.objective, self.sigma_data)
 
 
 @dataclass
@@ -58,6 +88,7 @@ class Model:
         classes: the breeds, in the order of their labels.
         size: side of the pictures in pixels.
         info: what model.json says.
+        guide: an early snapshot of it, for autoguidance, if one was kept.
     """
 
     denoiser: Denoiser
@@ -65,16 +96,50 @@ class Model:
     size: int
     info: dict[str, Any]
     device: torch.device
+    guide: Denoiser | None = None
 
     @torch.inference_mode()
+    def walk(
+        self,
+        labels: Tensor,
+        seeds: Sequence[Seed],
+        how: Sampling,
+        picture: np.ndarray | None = None,
+    ) -> Iterator[Step]:
+        """The steps of one batch; arguments as for ``sample``."""
+        if how.guide == "early" and how.guidance != 1 and self.guide is None:
+            raise PipelineError(
+                "the model has no early snapshot to guide it: train with train.guide_at above 0, "
+                "or use evaluate.guide=labels"
+            )
+        start = None
+        if picture is not None:
+            pixels = torch.from_numpy(np.ascontiguousarray(picture)).to(self.device)
+            start = from_uint8(pixels.movedim(-1, -3))
+        # A generator leaves inference mode between its steps, so each step enters it again.
+        steps = walk(
+            self.denoiser,
+            labels.to(self.device),
+            seeds,
+            (3, self.size, self.size),
+            how,
+            self.guide,
+            start,
+        )
+        while True:
+            with torch.inference_mode():
+                step = next(steps, None)
+            if step is None:
+                return
+            yield step
+
     def sample(
         self,
         labels: Tensor,
-        seeds: Sequence[int],
-        sampler: str = "heun",
-        steps: int = 18,
-        guidance: float = 1.0,
+        seeds: Sequence[Seed],
+        how: Sampling | None = None,
         batch_size: int = 64,
+        picture: np.ndarray | None = None,
         on_step: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
         """Draw a picture per label.
@@ -82,6 +147,7 @@ class Model:
         Args:
             labels: (N,) int64 classes, or -1 for the unconditional model.
             seeds: N; picture k depends on labels[k] and seeds[k], not on its batch.
+            picture: (S, S, 3) uint8 to start from, see ``Sampling.strength``.
             on_step: called with (pictures finished so far, N) after each batch.
 
         Returns:
@@ -89,29 +155,15 @@ class Model:
         """
         parts = []
         for start in range(0, len(labels), batch_size):
-            chosen = labels[start : start + batch_size].to(self.device)
-            noise = noise_of_seeds(
-                list(seeds[start : start + batch_size]), (3, self.size, self.size), self.device
-            )
-            levels = self.denoiser.schedule.levels(steps, GRIDS[sampler])
-            x = noise(-1) * levels[0].float()
-            denoise = guided(self.denoiser, chosen, guidance)
-            for step in run_sampler(sampler, denoise, x, levels, noise):
-                x = step.x_sigma
-            parts.append(to_uint8(x).permute(0, 2, 3, 1).cpu().numpy())
+            some = slice(start, start + batch_size)
+            *_, last = self.walk(labels[some], seeds[some], how or Sampling(), picture)
+            parts.append(as_pixels(last.x_sigma))
             if on_step is not None:
                 on_step(min(start + batch_size, len(labels)), len(labels))
         return np.concatenate(parts)
 
-    @torch.inference_mode()
     def trajectory(
-        self,
-        label: int | None,
-        seed: int,
-        sampler: str = "heun",
-        steps: int = 18,
-        guidance: float = 1.0,
-        frames: int = 8,
+        self, label: int | None, seed: Seed, how: Sampling | None = None, frames: int = 8
     ) -> tuple[np.ndarray, np.ndarray, list[float]]:
         """One picture on its way from noise.
 
@@ -119,20 +171,24 @@ class Model:
             (F, S, S, 3) uint8 of x_sigma scaled to unit variance, the same of the clean estimate,
             and the F noise levels, evenly spread over the steps, the last being 0.
         """
-        chosen = torch.tensor([NO_LABEL if label is None else label], device=self.device)
-        noise = noise_of_seeds([seed], (3, self.size, self.size), self.device)
-        levels = self.denoiser.schedule.levels(steps, GRIDS[sampler])
-        denoise = guided(self.denoiser, chosen, guidance)
-        taken = list(run_sampler(sampler, denoise, noise(-1) * levels[0].float(), levels, noise))
-        places = np.unique(np.linspace(0, len(taken) - 1, min(frames, len(taken))).round())
-        shown = [taken[int(place)] for place in places]
-        noisy = torch.cat([step.x_sigma / (1 + step.to**2) ** 0.5 for step in shown])
-        clean = torch.cat([step.denoised for step in shown])
+        chosen = torch.tensor([NO_LABEL if label is None else label])
+        taken = list(self.walk(chosen, [seed], how or Sampling()))
+        shown = [taken[place] for place in frame_places(len(taken), frames)]
         return (
-            to_uint8(noisy).permute(0, 2, 3, 1).cpu().numpy(),
-            to_uint8(clean).permute(0, 2, 3, 1).cpu().numpy(),
+            np.concatenate([as_pixels(unit(step)) for step in shown]),
+            np.concatenate([as_pixels(step.denoised) for step in shown]),
             [step.to for step in shown],
         )
+
+
+def unit(step: Step) -> Tensor:
+    """x_sigma scaled to the variance of a DDPM's x_t, as noisy pictures are shown."""
+    return step.x_sigma / (1 + step.to**2) ** 0.5
+
+
+def as_pixels(x: Tensor) -> np.ndarray:
+    """(B, 3, S, S) in [-1, 1] to uint8 (B, S, S, 3)."""
+    return to_uint8(x).permute(0, 2, 3, 1).cpu().numpy()
 
 
 def initialise(architecture: Architecture, seed: int) -> Denoiser:
@@ -143,18 +199,23 @@ def initialise(architecture: Architecture, seed: int) -> Denoiser:
 
 
 def save_model(
-    folder: Path, architecture: Architecture, net: nn.Module, training: dict[str, Any]
+    folder: Path,
+    architecture: Architecture,
+    net: nn.Module,
+    training: dict[str, Any],
+    guide: dict[str, Tensor] | None = None,
 ) -> None:
-    """Write weights.safetensors and model.json.
+    """Write weights.safetensors and model.json, and guide.safetensors where there is one.
 
     Args:
         net: holds the weights to keep (the averaged ones).
         training: how it was trained: params, data digest, images seen.
+        guide: weights of the same net early in the training, for autoguidance.
     """
-    tensors = {name: value.contiguous().cpu() for name, value in net.state_dict().items()}
-    content = safetensors.torch.save(tensors)
-    with workspace.atomic_write(folder / "weights.safetensors") as file:
-        file.write(content)
+    digest = _write_weights(folder / WEIGHTS, net.state_dict())
+    guide_digest = None if guide is None else _write_weights(folder / GUIDE, guide)
+    if guide is None:
+        (folder / GUIDE).unlink(missing_ok=True)
     workspace.write_json(
         folder / "model.json",
         {
@@ -162,10 +223,20 @@ def save_model(
             "version": __version__,
             "architecture": dataclasses.asdict(architecture),
             "parameters": sum(value.numel() for value in net.parameters()),
-            "weights_sha256": hashlib.sha256(content).hexdigest(),
+            "weights_sha256": digest,
+            "guide_sha256": guide_digest,
             "training": training,
         },
     )
+
+
+def _write_weights(path: Path, weights: dict[str, Tensor]) -> str:
+    """The sha256 of the file."""
+    tensors = {name: value.contiguous().cpu() for name, value in weights.items()}
+    content = safetensors.torch.save(tensors)
+    with workspace.atomic_write(path) as file:
+        file.write(content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def load_model(folder: Path, device: str = "auto") -> Model:
@@ -175,33 +246,65 @@ def load_model(folder: Path, device: str = "auto") -> Model:
         PipelineError: the folder holds no model, or one that is damaged or of another format.
     """
     place = resolve_device(device)
-    try:
-        info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        content = (folder / "weights.safetensors").read_bytes()
-    except FileNotFoundError as error:
-        raise PipelineError(
-            f"no model in {folder} ({Path(error.filename).name} is missing): train one with "
-            "`dvc repro train` or name another folder"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise PipelineError(f"{folder / 'model.json'} cannot be read: {error}") from None
-    if not isinstance(info, dict) or info.get("format") != FORMAT:
-        raise PipelineError(f"{folder / 'model.json'} is not a model of format {FORMAT}")
-    if hashlib.sha256(content).hexdigest() != info.get("weights_sha256"):
-        raise PipelineError(
-            f"{folder / 'weights.safetensors'} is not the file that model.json was written for "
-            "(checksum differs): restore both, as with `dvc checkout models`"
-        )
+    info = read_info(folder)
     try:
         architecture = _architecture(info["architecture"])
-        denoiser = architecture.build()
-        denoiser.net.load_state_dict(safetensors.torch.load(content))
+        denoiser = _with_weights(architecture, _read_weights(folder / WEIGHTS, info), place)
+        guide = None
+        if info.get("guide_sha256"):
+            guide = _with_weights(architecture, _read_weights(folder / GUIDE, info), place)
     except (KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
         raise PipelineError(
             f"{folder}: the weights do not fit the architecture in model.json: {error}"
         ) from None
-    denoiser.eval().requires_grad_(False).to(place)
-    return Model(denoiser, architecture.classes, architecture.size, info, place)
+    return Model(denoiser, architecture.classes, architecture.size, info, place, guide)
+
+
+def read_info(folder: Path) -> dict[str, Any]:
+    """What model.json says.
+
+    Raises:
+        PipelineError: there is none, or one of another format.
+    """
+    try:
+        info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise _no_model(folder, "model.json") from None
+    except (OSError, ValueError) as error:
+        raise PipelineError(f"{folder / 'model.json'} cannot be read: {error}") from None
+    if not isinstance(info, dict) or info.get("format") != FORMAT:
+        raise PipelineError(f"{folder / 'model.json'} is not a model of format {FORMAT}")
+    return info
+
+
+def _no_model(folder: Path, missing: str) -> PipelineError:
+    return PipelineError(
+        f"no model in {folder} ({missing} is missing): train one with `dvc repro train` or name "
+        "another folder"
+    )
+
+
+def _read_weights(path: Path, info: dict[str, Any]) -> dict[str, Tensor]:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise _no_model(path.parent, path.name) from None
+    except OSError as error:
+        raise PipelineError(f"{path} cannot be read: {error}") from None
+    if hashlib.sha256(content).hexdigest() != info.get(f"{path.stem}_sha256"):
+        raise PipelineError(
+            f"{path} is not the file that model.json was written for (checksum differs): restore "
+            "both, as with `dvc checkout models`"
+        )
+    return safetensors.torch.load(content)
+
+
+def _with_weights(
+    architecture: Architecture, weights: dict[str, Tensor], place: torch.device
+) -> Denoiser:
+    denoiser = architecture.build()
+    denoiser.net.load_state_dict(weights)
+    return denoiser.eval().requires_grad_(False).to(place)
 
 
 def _architecture(plain: dict[str, Any]) -> Architecture:
@@ -216,6 +319,7 @@ def _architecture(plain: dict[str, Any]) -> Architecture:
                 "net": plain["net"],
                 "timesteps": plain["timesteps"],
                 "objective": plain["objective"],
+                "schedule": plain["constants"],
             },
         },
         "model.json",
@@ -227,4 +331,6 @@ def _architecture(plain: dict[str, Any]) -> Architecture:
         plain["schedule"],
         plain["timesteps"],
         plain["objective"],
+        float(plain["sigma_data"]),
+        ScheduleParams(**plain["constants"]),
     )

@@ -15,13 +15,17 @@ from typing import Any
 
 from pipeline.errors import ParamsError
 from pipeline.knobs import assign, check_section, knob, parse_assignment, read_document
+from pipeline.nets.sizes import misfit
 
-SCHEDULES = ("linear", "cosine")
-OBJECTIVES = ("x0", "eps")
-WEIGHTINGS = ("none", "min_snr")
-DRAWS = ("uniform", "importance")
+SCHEDULES = ("linear", "cosine", "sigmoid", "karras")
+OBJECTIVES = ("x0", "eps", "v", "edm")
+WEIGHTINGS = ("none", "min_snr", "edm")
+DRAWS = ("uniform", "importance", "lognormal")
 LOSSES = ("mse", "l1", "huber")
-SAMPLERS = ("ddpm", "ddim", "heun")
+SAMPLERS = ("ddpm", "ddim", "heun", "dpmpp_2m", "dpmpp_3m", "unipc")
+VARIANCES = ("posterior", "beta")
+GUIDES = ("labels", "early")
+NETS = ("unet", "simple", "annotated", "context", "smol", "dogs")
 LICENSES = ("any", "cc")
 QUALITIES = ("blank", "dark", "blurred", "text", "odd_aspect", "too_small")
 COLLAGES = ("drop", "split", "keep")
@@ -153,14 +157,30 @@ class ResizeParams:
 
 @dataclass(frozen=True)
 class NetParams:
-    """The UNet of ``pipeline/nets/unet.py``."""
+    """A net of ``pipeline/nets``; what a kind does not know is ignored by it."""
 
+    kind: str = knob(
+        "unet", "which net: ours, or a seed's, which knows width and nothing below", choices=NETS
+    )
     width: int = knob(32, "channels at the finest level", low=8, high=1024)
     patch: int = knob(4, "side of the patches that the stem folds into channels", low=1, high=16)
     multipliers: list[int] = knob([1, 2], "width of each level, finest first", low=1, high=16)
     blocks: int = knob(2, "residual blocks a level", low=1, high=8)
     attention: list[int] = knob([8], "resolutions (in pixels) with self-attention", low=1)
     dropout: float = knob(0.0, "dropout inside the residual blocks", low=0, high=0.9)
+
+
+@dataclass(frozen=True)
+class ScheduleParams:
+    """Constants of the noise schedules."""
+
+    beta_start: float = knob(1e-4, "first beta of linear at T = 1000", low=1e-7, high=0.5)
+    beta_end: float = knob(0.02, "last beta of linear at T = 1000", low=1e-6, high=0.999)
+    rescale: bool = knob(True, "scale linear's betas by 1000 / T, so that any T ends in noise")
+    sigma_min: float = knob(0.002, "least noise level of karras", low=1e-4, high=1)
+    sigma_max: float = knob(80.0, "greatest noise level of karras", low=2, high=1000)
+    mean: float = knob(-1.2, "mean of ln sigma in lognormal draws", low=-10, high=10)
+    std: float = knob(1.2, "standard deviation of ln sigma in lognormal draws", low=0.01, high=10)
 
 
 @dataclass(frozen=True)
@@ -175,6 +195,7 @@ class TrainParams:
     )
     loss: str = knob("mse", "distance between prediction and target", choices=LOSSES)
     timesteps: int = knob(1000, "T of the forward process", low=10, high=100_000)
+    schedule: ScheduleParams = field(default_factory=ScheduleParams)
     images: int = knob(48_000, "training budget: images seen", low=1)
     batch_size: int = knob(16, "images a step", low=1, high=65_536)
     lr: float = knob(2e-3, "peak learning rate of AdamW", low=1e-8, high=1)
@@ -182,12 +203,33 @@ class TrainParams:
     decay: float = knob(
         0.4, "share of the budget, at its end, in which it falls to 0", low=0, high=1
     )
+    beta2: float = knob(0.999, "AdamW decay of the squared gradient", low=0.5, high=0.99999)
     weight_decay: float = knob(0.0, "AdamW weight decay", low=0, high=1)
     grad_clip: float = knob(1.0, "largest norm of the gradient", low=1e-6)
     label_dropout: float = knob(0.1, "share of images whose breed is hidden", low=0, high=1)
     flip: bool = knob(True, "mirror half of the images")
+    vertical_flip: bool = knob(False, "turn half of the images upside down")
+    rotate: bool = knob(False, "turn each image by 0, 90, 180 or 270 degrees")
+    augment: float = knob(
+        0.0, "probability of each non-leaking augmentation, told to the net", low=0, high=1
+    )
     ema: float = knob(
         0.97, "decay of the weight average per step, after its ramp-up", low=0, high=0.999999
+    )
+    ema_lengths: list[float] = knob(
+        [],
+        "power-function averages kept beside, as shares of the run (0.05, 0.10)",
+        low=0.01,
+        high=0.25,
+    )
+    ema_snapshots: int = knob(
+        0, "snapshots of each power-function average, to make others of afterwards", low=0, high=64
+    )
+    guide_at: float = knob(
+        0.125,
+        "share of the budget after which the guide of autoguidance is kept (0: none)",
+        low=0,
+        high=1,
     )
     checkpoint_every: int = knob(8_000, "images between checkpoints", low=1)
     sample_every: int = knob(12_000, "images between sample grids (0: only at the end)", low=0)
@@ -206,7 +248,14 @@ class EvaluateParams:
     grid: int = knob(8, "samples a breed in the picture", low=1, high=64)
     sampler: str = knob("heun", "solver", choices=SAMPLERS)
     steps: int = knob(18, "steps of the solver", low=1, high=100_000)
-    guidance: float = knob(2.0, "classifier-free guidance (1: none)", low=0, high=50)
+    variance: str = knob("posterior", "variance of ddpm's steps", choices=VARIANCES)
+    eta: float = knob(0.0, "share of ddpm's noise in ddim's steps", low=0, high=1)
+    guidance: float = knob(2.0, "strength of guidance (1: none)", low=0, high=50)
+    guide: str = knob(
+        "labels",
+        "what guides: the model without labels, or an early snapshot of it (autoguidance)",
+        choices=GUIDES,
+    )
     batch_size: int = knob(64, "images sampled at once", low=1, high=65_536)
     neighbours: int = knob(
         16, "samples shown beside their nearest training images", low=1, high=256
@@ -240,22 +289,9 @@ class Params:
 
 def check_together(params: Params) -> None:
     """What no single field can say. Raises ``ParamsError`` without a file name."""
-    net, size = params.train.net, params.resize.size
-    coarsest = net.patch * 2 ** (len(net.multipliers) - 1)
-    if not net.multipliers:
-        raise ParamsError("train.net.multipliers: got an empty list, expected a width a level")
-    if size % coarsest:
-        raise ParamsError(
-            f"resize.size: got {size}, expected a multiple of {coarsest} "
-            f"(train.net.patch {net.patch} and {len(net.multipliers)} levels)"
-        )
-    reached = [size // (net.patch * 2**level) for level in range(len(net.multipliers))]
-    for resolution in net.attention:
-        if resolution not in reached:
-            raise ParamsError(
-                f"train.net.attention: got {resolution}, but the net works at "
-                f"{', '.join(map(str, reached))} pixels: choose among these or give []"
-            )
+    problem = misfit(params.train.net, params.resize.size)
+    if problem is not None:
+        raise ParamsError(problem)
     if params.train.warmup + params.train.decay > 1:
         raise ParamsError(
             f"train.warmup + train.decay: got {params.train.warmup} + {params.train.decay}, "

@@ -18,6 +18,7 @@ import torch
 from pipeline import params as schema
 from pipeline import progress, tracking, workspace
 from pipeline.dataset.dataset import Dataset
+from pipeline.diffusion.sampling import Sampling
 from pipeline.errors import PipelineError, run_cleanly
 from pipeline.evaluation import montage
 from pipeline.evaluation.metrics import FLOOR, METRICS, Evaluation, Pictures, evaluate
@@ -96,13 +97,23 @@ def draw_samples(model: Model, plan: Plan, chosen: EvaluateParams) -> tuple[np.n
         images = model.sample(
             torch.from_numpy(plan.labels),
             plan.seeds,
-            chosen.sampler,
-            chosen.steps,
-            chosen.guidance,
+            how_of(chosen),
             chosen.batch_size,
             on_step=lambda done, _total: bar.update(done - bar.n),
         )
     return images, len(images) / (time.monotonic() - start)
+
+
+def how_of(chosen: EvaluateParams) -> Sampling:
+    """How params want pictures to be drawn."""
+    return Sampling(
+        chosen.sampler,
+        chosen.steps,
+        chosen.guidance,
+        chosen.guide,
+        chosen.eta,
+        chosen.variance,
+    )
 
 
 def enlargement(side: int, breeds: int = 1) -> int:
@@ -118,7 +129,7 @@ def draw_grid(images: np.ndarray, plan: Plan, classes: list[str]) -> np.ndarray:
 def draw_denoising(model: Model, plan: Plan, chosen: EvaluateParams) -> np.ndarray:
     """The way of the first sample in the grid."""
     noisy, denoised, sigmas = model.trajectory(
-        int(plan.labels[0]), plan.seeds[0], chosen.sampler, chosen.steps, chosen.guidance, FRAMES
+        int(plan.labels[0]), plan.seeds[0], how_of(chosen), FRAMES
     )
     return montage.denoising_strip(noisy, denoised, sigmas, scale=enlargement(model.size))
 

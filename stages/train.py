@@ -11,6 +11,7 @@ import csv
 import json
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from pipeline import params as schema
 from pipeline import progress, tracking, workspace
 from pipeline.dataset.dataset import Dataset
 from pipeline.devices import resolve_autocast, resolve_device
+from pipeline.diffusion.sampling import Sampling
 from pipeline.errors import Interrupted, run_cleanly
 from pipeline.evaluation.montage import sample_grid
 from pipeline.model import Architecture, Model, initialise, save_model
@@ -41,7 +43,10 @@ def run(params: Params, space: Workspace, fresh: bool = False) -> dict[str, Any]
     """Train to the budget and write the model. Returns what the summary prints."""
     device = resolve_device(params.train.device, "train.device")
     dataset = Dataset.load(space.dataset)
-    architecture = Architecture.of(params, dataset.size, dataset.classes)
+    architecture = Architecture.of(params, dataset.size, dataset.classes, dataset.sigma_data)
+    warning = architecture.noise().warning()
+    if warning:
+        print(f"warning: {warning}", file=sys.stderr)
     identity = fingerprint(params, dataset.digest)
     folder = space.cache / "train" / identity[:16]
     with workspace.exclusive(folder / "lock", "this training"):
@@ -160,9 +165,8 @@ def preview(trainer: Trainer, architecture: Architecture, device: torch.device) 
     classes = architecture.classes[:8]
     model = Model(trainer.averaged.eval(), architecture.classes, architecture.size, {}, device)
     labels = torch.arange(len(classes)).repeat_interleave(PREVIEW_COLUMNS)
-    images = model.sample(
-        labels, range(len(labels)), steps=PREVIEW_STEPS, guidance=2.0, batch_size=len(labels)
-    )
+    how = Sampling(steps=PREVIEW_STEPS, guidance=2.0)
+    images = model.sample(labels, range(len(labels)), how, batch_size=len(labels))
     return sample_grid(images, labels.numpy(), classes)
 
 

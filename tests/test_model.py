@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.diffusion.samplers import GRIDS
+from pipeline.diffusion.samplers import GRIDS, Between
+from pipeline.diffusion.sampling import Sampling
 from pipeline.errors import ParamsError, PipelineError
 from pipeline.model import Architecture, Model, initialise, load_model, save_model
 from pipeline.params import NetParams
@@ -39,7 +40,7 @@ LABELS = torch.tensor([0, 1, -1, 0, 1, -1, 0, 1])
 @pytest.mark.parametrize("sampler", GRIDS)
 def test_sampling_twice_is_bit_equal_and_batches_do_not_matter(model, sampler):
     def draw(batch_size):
-        return model.sample(LABELS, range(8), sampler, 6, 1.5, batch_size)
+        return model.sample(LABELS, range(8), Sampling(sampler, 6, 1.5), batch_size)
 
     together = draw(8)
     assert np.array_equal(together, draw(8))
@@ -50,9 +51,9 @@ def test_sampling_twice_is_bit_equal_and_batches_do_not_matter(model, sampler):
 
 def test_each_image_has_noise_of_its_own(model):
     """Seed 004 started each sample from the picture before it."""
-    images = model.sample(torch.zeros(6, dtype=torch.int64), range(6), steps=4)
+    images = model.sample(torch.zeros(6, dtype=torch.int64), range(6), Sampling(steps=4))
     assert len({image.tobytes() for image in images}) == 6
-    again = model.sample(torch.zeros(1, dtype=torch.int64), [4], steps=4)
+    again = model.sample(torch.zeros(1, dtype=torch.int64), [4], Sampling(steps=4))
     assert np.abs(images[4].astype(int) - again[0].astype(int)).max() <= 1
 
 
@@ -61,7 +62,8 @@ def test_a_loaded_model_draws_what_the_saved_one_draws(model, saved):
     assert (loaded.classes, loaded.size) == (["beagle", "poodle"], 16)
     assert loaded.info["training"] == {"images": 7}
     assert np.array_equal(
-        loaded.sample(LABELS, range(8), steps=5), model.sample(LABELS, range(8), steps=5)
+        loaded.sample(LABELS, range(8), Sampling(steps=5)),
+        model.sample(LABELS, range(8), Sampling(steps=5)),
     )
 
 
@@ -79,10 +81,10 @@ def test_initial_weights_are_a_function_of_the_seed():
 
 
 def test_the_trajectory_ends_in_the_sample(model):
-    noisy, clean, levels = model.trajectory(1, 3, steps=9, frames=5)
+    noisy, clean, levels = model.trajectory(1, 3, Sampling(steps=9), frames=5)
     assert noisy.shape == clean.shape == (5, 16, 16, 3)
     assert levels[-1] == 0 and levels == sorted(levels, reverse=True)
-    assert np.array_equal(noisy[-1], model.sample(torch.tensor([1]), [3], steps=9)[0])
+    assert np.array_equal(noisy[-1], model.sample(torch.tensor([1]), [3], Sampling(steps=9))[0])
 
 
 def test_no_model_is_one_line_that_says_how_to_get_one(tmp_path):
@@ -120,3 +122,61 @@ def test_a_device_that_is_not_there_is_named(saved):
         pytest.skip("this machine has a GPU")
     with pytest.raises(ParamsError, match="got cuda"):
         load_model(saved, "cuda")
+
+
+def test_the_way_between_two_seeds_begins_and_ends_with_them(model):
+    labels = torch.zeros(5, dtype=torch.int64)
+    way = model.sample(labels, [Between(3, 9, share / 4) for share in range(5)], Sampling(steps=5))
+    ends = model.sample(labels[:2], [3, 9], Sampling(steps=5))
+    assert np.abs(way[[0, 4]].astype(int) - ends).max() <= 1
+    assert len({image.tobytes() for image in way}) == 5
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "unipc"])
+def test_a_picture_is_left_nearly_alone_at_little_strength_and_forgotten_at_full(model, sampler):
+    g = np.random.default_rng(0)
+    pictures = g.integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+
+    def redrawn(picture, strength):
+        how = Sampling(sampler, steps=50, strength=strength)
+        return model.sample(torch.tensor([1]), [4], how, picture=picture)[0].astype(int)
+
+    few, many = (np.abs(redrawn(pictures[0], s) - pictures[0]).mean() for s in (0.02, 0.9))
+    assert few < many
+    # Under the noise of the first level (a hundred times a picture) two pictures are one.
+    apart = np.abs(pictures[0].astype(int) - pictures[1]).mean()
+    assert np.abs(redrawn(pictures[0], 1.0) - redrawn(pictures[1], 1.0)).mean() < apart / 20
+
+
+def test_strength_counts_the_steps_taken():
+    schedule = ARCHITECTURE.noise()
+    for strength, steps in ((1.0, 40), (0.5, 20), (0.01, 1)):
+        levels = Sampling("ddim", 40, strength=strength).levels(schedule)
+        assert len(levels) - 1 == steps and levels[-1] == 0
+    assert torch.equal(
+        Sampling("ddim", 40, strength=0.5).levels(schedule),
+        Sampling("ddim", 40).levels(schedule)[20:],
+    )
+
+
+def test_an_early_snapshot_guides_and_its_absence_is_said(tmp_path, model):
+    early = initialise(ARCHITECTURE, seed=8).net.state_dict()
+    save_model(tmp_path, ARCHITECTURE, model.denoiser.net, {"images": 7}, early)
+    guided_by = load_model(tmp_path, "cpu")
+    how = Sampling(steps=4, guidance=2.0, guide="early")
+    one, plain = (guided_by.sample(LABELS, range(8), h) for h in (how, Sampling(steps=4)))
+    assert not np.array_equal(one, plain)
+    neutral = Sampling(steps=4, guidance=1.0, guide="early")
+    assert np.array_equal(guided_by.sample(LABELS, range(8), neutral), plain)
+    with pytest.raises(PipelineError, match=r"train\.guide_at"):
+        model.sample(LABELS, range(8), how)
+
+
+def test_a_snapshot_that_was_exchanged_is_refused(tmp_path, model):
+    early = initialise(ARCHITECTURE, seed=8).net.state_dict()
+    save_model(tmp_path, ARCHITECTURE, model.denoiser.net, {}, early)
+    (tmp_path / "guide.safetensors").write_bytes((tmp_path / "weights.safetensors").read_bytes())
+    with pytest.raises(PipelineError, match="checksum"):
+        load_model(tmp_path)
+    save_model(tmp_path, ARCHITECTURE, model.denoiser.net, {})
+    assert load_model(tmp_path, "cpu").guide is None

@@ -93,7 +93,7 @@ def test_every_knob_is_listed_with_value_default_and_meaning() -> None:
         key for key in flatten(to_dict(params)) if not key.startswith("scrape.sources")
     }
     assert (listed["train.lr"].value, listed["train.lr"].default) == (0.5, 0.002)
-    assert listed["scheduler"].allowed == "one of linear, cosine"
+    assert listed["scheduler"].allowed == "one of linear, cosine, sigmoid, karras"
     assert listed["train.net.multipliers"].default == [1, 2]
     assert all(knob.help and knob.allowed for knob in listed.values())
 

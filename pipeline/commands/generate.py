@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,10 +13,23 @@ from pipeline.commands.common import COUNT, example
 from pipeline.errors import ParamsError, PipelineError
 from pipeline.workspace import Workspace
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline.diffusion.samplers import Seed
+    from pipeline.diffusion.sampling import Sampling
+    from pipeline.model import Model
+
+STRIP = 8  # frames of a strip of timesteps
+FILM = 48  # frames of a film at most
+
 
 @click.command(
     epilog=example(
-        "pipeline generate -n 3 --fname plots/sample", "pipeline generate --breed beagle --seed 7"
+        "pipeline generate -n 3 --fname plots/sample",
+        "pipeline generate --breed beagle --seed 7 --guidance 3",
+        "pipeline generate --breed beagle --between 7 12 -n 9 --sheet",
+        "pipeline generate --breed pug --from my-dog.jpg --strength 0.6",
     )
 )
 @click.option("-n", "count", type=COUNT, default=3, help="How many pictures.")
@@ -23,13 +38,44 @@ from pipeline.workspace import Workspace
     "--breed", "breeds", multiple=True, metavar="NAME", help="Only this breed (repeat). [all]"
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Picture i has seed+i.")
-@click.option("--steps", type=COUNT, help="Steps of the solver. [params.yaml]")
 @click.option(
-    "--sampler",
-    type=click.Choice(schema.SAMPLERS),
-    help="Solver. [params.yaml]",
+    "--between",
+    type=(click.IntRange(min=0), click.IntRange(min=0)),
+    metavar="A B",
+    help="The pictures from seed A to seed B, in even steps.",
 )
+@click.option(
+    "--from",
+    "original",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Start from this picture in place of noise.",
+)
+@click.option(
+    "--strength",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.6,
+    help="With --from: how far it is taken back into noise.",
+)
+@click.option("--steps", type=COUNT, help="Steps of the solver. [params.yaml]")
+@click.option("--sampler", type=click.Choice(schema.SAMPLERS), help="Solver. [params.yaml]")
 @click.option("--guidance", type=click.FloatRange(min=0), help="1: none. [params.yaml]")
+@click.option(
+    "--guide",
+    type=click.Choice(schema.GUIDES),
+    help="What guides: the model without labels, or its early snapshot. [params.yaml]",
+)
+@click.option("--eta", type=click.FloatRange(0, 1), help="Noise in ddim's steps. [params.yaml]")
+@click.option(
+    "--variance", type=click.Choice(schema.VARIANCES), help="Of ddpm's steps. [params.yaml]"
+)
+@click.option("--batch-size", type=COUNT, help="Pictures drawn at once. [params.yaml]")
+@click.option(
+    "--strip/--no-strip",
+    default=True,
+    help="Also write the way from noise of each: <fname>0_timesteps.png.",
+)
+@click.option("--sheet", is_flag=True, help="Also write one sheet of all: <fname>_sheet.png.")
+@click.option("--film", is_flag=True, help="Also write the sheet's way from noise: <fname>.webp.")
 @click.option(
     "--model",
     "folder",
@@ -42,16 +88,21 @@ def generate(
     fname: str,
     breeds: tuple[str, ...],
     seed: int,
-    steps: int | None,
-    sampler: str | None,
-    guidance: float | None,
+    between: tuple[int, int] | None,
+    original: Path | None,
+    strength: float,
+    batch_size: int | None,
+    strip: bool,
+    sheet: bool,
+    film: bool,
     folder: Path | None,
     device: str,
+    **settings: Any,
 ) -> None:
     """Draw pictures with a trained model, one PNG each.
 
     The files are <fname>0.png, <fname>1.png ... Without --breed the breeds take turns. The same
-    seed gives the same picture.
+    seed gives the same picture, whatever is drawn beside it.
     """
     workspace = Workspace.find()
     folder = folder or workspace.models
@@ -62,33 +113,138 @@ def generate(
     import torch
 
     from pipeline import progress
-    from pipeline.evaluation.montage import write_png
     from pipeline.model import load_model
 
+    how = sampling(defaults, settings, strength if original else 1.0)
+    start = None if original is None else read_start(original, folder)
     model = load_model(folder, device)
-    labels = torch.tensor(choose(model.classes, breeds, count), dtype=torch.int64)
+    labels = choose(model.classes, breeds, count, turns=between is None)
+    seeds = seeds_of(seed, between, count)
+    size = batch_size or defaults.batch_size
+    frames: list[list[np.ndarray]] = []
     with progress.bar(count, "generate", "pictures") as shown:
-        pictures = model.sample(
-            labels,
-            [seed + i for i in range(count)],
-            sampler or defaults.sampler,
-            steps or defaults.steps,
-            defaults.guidance if guidance is None else guidance,
-            defaults.batch_size,
-            on_step=lambda done, _: shown.update(done - shown.n),
-        )
-    for i, picture in enumerate(pictures):
+        for first in range(0, count, size):
+            some = slice(first, first + size)
+            frames += draw(
+                model,
+                torch.tensor(labels[some]),
+                seeds[some],
+                how,
+                start,
+                strip,
+                film,
+                shown.update,
+            )
+    write(frames, [model.classes[label] for label in labels], fname, strip)
+    write_together(frames, labels, model.classes, fname, sheet, film)
+
+
+def sampling(
+    defaults: schema.EvaluateParams, settings: dict[str, Any], strength: float
+) -> Sampling:
+    """What params.yaml says, and the command line in place of it."""
+    from pipeline.diffusion.sampling import Sampling
+
+    names = ("sampler", "steps", "guidance", "guide", "eta", "variance")
+    values = {name: getattr(defaults, name) for name in names}
+    values |= {name: value for name, value in settings.items() if value is not None}
+    return Sampling(**values, strength=strength)
+
+
+def read_start(path: Path, folder: Path) -> np.ndarray:
+    """The centre square of a picture at the model's size, uint8 S x S x 3."""
+    from pipeline.images import PictureError, open_picture, shrink_and_crop
+    from pipeline.model import read_info
+
+    try:
+        return shrink_and_crop(open_picture(path), int(read_info(folder)["architecture"]["size"]))
+    except PictureError as error:
+        raise PipelineError(f"--from {path}: {error}") from None
+
+
+def seeds_of(seed: int, between: tuple[int, int] | None, count: int) -> list[Seed]:
+    from pipeline.diffusion.samplers import Between
+
+    if between is None:
+        return [seed + i for i in range(count)]
+    return [Between(*between, i / max(count - 1, 1)) for i in range(count)]
+
+
+def draw(
+    model: Model,
+    labels: Any,
+    seeds: list[Seed],
+    how: Sampling,
+    start: np.ndarray | None,
+    strip: bool,
+    film: bool,
+    advance: Callable[[int], Any],
+) -> list[list[np.ndarray]]:
+    """For each picture of a batch its frames, uint8 S x S x 3; the last is the picture."""
+    from pipeline.diffusion.sampling import frame_places
+    from pipeline.model import as_pixels, unit
+
+    steps = len(how.levels(model.denoiser.schedule)) - 1
+    wanted = {steps - 1, *frame_places(steps, FILM if film else STRIP if strip else 1)}
+    taken = [
+        as_pixels(unit(step))
+        for place, step in enumerate(model.walk(labels, seeds, how, start))
+        if place in wanted
+    ]
+    advance(len(labels))
+    return [list(frames) for frames in zip(*taken, strict=True)]
+
+
+def write(frames: list[list[np.ndarray]], names: list[str], fname: str, strip: bool) -> None:
+    """A file for each picture, and one for its way from noise."""
+    from pipeline.diffusion.sampling import frame_places
+    from pipeline.evaluation.montage import filmstrip, write_png
+
+    for i, (taken, name) in enumerate(zip(frames, names, strict=True)):
         path = Path(f"{fname}{i}.png")
-        write_png(path, picture)
-        click.echo(f"{path}  {model.classes[labels[i]]}")
+        write_png(path, taken[-1])
+        if strip:
+            shown = [taken[place] for place in frame_places(len(taken), STRIP)]
+            write_png(Path(f"{fname}{i}_timesteps.png"), filmstrip(shown))
+        click.echo(f"{path}  {name}")
 
 
-def choose(classes: list[str], breeds: tuple[str, ...], count: int) -> list[int]:
-    """``count`` labels, the wanted breeds (all, if none is named) taking turns."""
+def write_together(
+    frames: list[list[np.ndarray]],
+    labels: list[int],
+    classes: list[str],
+    fname: str,
+    sheet: bool,
+    film: bool,
+) -> None:
+    """All pictures on one sheet, still or in motion."""
+    import numpy as np
+
+    from pipeline.evaluation.montage import sample_grid, write_film, write_png
+
+    def grid(place: int) -> np.ndarray:
+        images = np.stack([taken[place] for taken in frames])
+        return sample_grid(images, np.array(labels), classes)
+
+    if sheet:
+        write_png(Path(f"{fname}_sheet.png"), grid(-1))
+        click.echo(f"{fname}_sheet.png")
+    if film:
+        write_film(Path(f"{fname}.webp"), [grid(place) for place in range(len(frames[0]))])
+        click.echo(f"{fname}.webp")
+
+
+def choose(
+    classes: list[str], breeds: tuple[str, ...], count: int, turns: bool = True
+) -> list[int]:
+    """``count`` labels, the wanted breeds (all, if none is named) taking turns.
+
+    Not ``turns``: the first alone, as a way between two seeds is one breed's.
+    """
     for breed in breeds:
         if breed not in classes:
             raise ParamsError(
                 f"--breed {breed}: the model does not know it; it knows {', '.join(classes)}"
             )
     wanted = [classes.index(breed) for breed in breeds] or list(range(len(classes)))
-    return [wanted[i % len(wanted)] for i in range(count)]
+    return [wanted[i % len(wanted) if turns else 0] for i in range(count)]

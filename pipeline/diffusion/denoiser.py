@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from pipeline.diffusion.objectives import OBJECTIVES, Coefficients, coefficients
 from pipeline.diffusion.schedules import Schedule
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
@@ -20,24 +21,30 @@ NO_LABEL = -1
 class Denoiser(nn.Module):
     """A net, the schedule it is trained on, and what its output means.
 
-    The net is called as ``net(x_t, t, labels)`` with the variance-preserving x_t (unit variance),
-    the schedule's own timestep t = 0 .. T-1 (float, scaled to 1000 levels) and labels where
-    ``NO_LABEL`` stands for the unconditional model. Only timesteps that exist in training are ever
-    asked of it: a level between two of them is taken as the nearest.
+    The net is called as ``net(x, t, labels)`` with x of unit variance, the schedule's own time t
+    in 0..1000 and labels where ``NO_LABEL`` stands for the unconditional model. Only times that
+    exist in training are ever asked of it: of a DDPM's, a level between two is taken as the
+    nearest.
 
     Args:
         net: the network; its output has the shape of its input.
         schedule: the noise levels it is trained on.
-        objective: ``x0`` (the output is the clean picture) or ``eps`` (the noise).
+        objective: what its output means, see ``objectives``.
+        sigma_data: standard deviation of the pictures' values, for ``edm``.
     """
 
-    def __init__(self, net: nn.Module, schedule: Schedule, objective: str) -> None:
+    def __init__(
+        self, net: nn.Module, schedule: Schedule, objective: str, sigma_data: float = 0.5
+    ) -> None:
         super().__init__()
-        if objective not in ("x0", "eps"):
-            raise ValueError(f"objective: got {objective!r}, expected x0 or eps")
+        if objective not in OBJECTIVES:
+            raise ValueError(
+                f"objective: got {objective!r}, expected one of {', '.join(OBJECTIVES)}"
+            )
         self.net = net
         self.schedule = schedule
         self.objective = objective
+        self.sigma_data = sigma_data
         self.autocast: Callable[[], torch.autocast] | None = None
 
     def forward(self, x_sigma: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
@@ -48,57 +55,30 @@ class Denoiser(nn.Module):
             sigma: (B,) noise levels, each > 0.
             labels: (B,) int64 classes, or ``NO_LABEL``.
         """
-        output = self.output(x_sigma, self.schedule.index(sigma), sigma, labels)
-        return self.denoised(output, x_sigma, sigma)
+        return self.denoised(self.output(x_sigma, sigma, labels), x_sigma, sigma)
 
-    def output(self, x_sigma: Tensor, index: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
+    def output(self, x_sigma: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
         """The net's own output, in float32 whatever it computes in."""
-        s = _expand(sigma, x_sigma)
-        x_t = x_sigma / (1 + s**2).sqrt()
-        t = index.to(x_t.dtype) * (1000 / self.schedule.timesteps)
+        x = x_sigma * self.coefficients(sigma, x_sigma).c_in
+        t = self.schedule.time(sigma).to(x.dtype)
         if self.autocast is None:
-            return self.net(x_t, t, labels).float()
+            return self.net(x, t, labels).float()
         with self.autocast():
-            return self.net(x_t, t, labels).float()
+            return self.net(x, t, labels).float()
 
     def denoised(self, output: Tensor, x_sigma: Tensor, sigma: Tensor) -> Tensor:
         """The clean estimate in terms of the net's output."""
-        if self.objective == "x0":
-            return output
-        return x_sigma - _expand(sigma, x_sigma) * output
+        c = self.coefficients(sigma, x_sigma)
+        return c.c_skip * x_sigma + c.c_out * output
 
-    def target(self, x0: Tensor, eps: Tensor) -> Tensor:
+    def target(self, x0: Tensor, eps: Tensor, sigma: Tensor) -> Tensor:
         """What the net's output should have been."""
-        return x0 if self.objective == "x0" else eps
+        c = self.coefficients(sigma, x0)
+        return c.of_x0 * x0 + c.of_eps * eps
 
-
-def guided(denoiser: Denoiser, labels: Tensor, scale: float, clip: bool = True) -> Denoise:
-    """Classifier-free guidance: unconditional + scale * (conditional - unconditional).
-
-    Ho & Salimans 2022, eq. 6, stated for the clean estimate (all objectives are linear in it);
-    their w is ``scale - 1``. Images labelled ``NO_LABEL`` and ``scale`` 1 cost one evaluation a
-    level, others two.
-
-    Args:
-        labels: (B,) int64.
-        scale: 1 is the plain conditional model, 0 the unconditional one.
-        clip: keep the estimate within [-1, 1], where pictures live. It is the estimate that is
-            clipped, never x_sigma, which must keep its Gaussian tails.
-    """
-    plain = scale == 1 or bool((labels == NO_LABEL).all())
-
-    def denoise(x_sigma: Tensor, sigma: Tensor) -> Tensor:
-        if plain:
-            estimate = denoiser(x_sigma, sigma, labels)
-        else:
-            both = torch.cat([labels, torch.full_like(labels, NO_LABEL)])
-            conditional, free = denoiser(
-                torch.cat([x_sigma, x_sigma]), torch.cat([sigma, sigma]), both
-            ).chunk(2)
-            estimate = free + scale * (conditional - free)
-        return estimate.clamp(-1, 1) if clip else estimate
-
-    return denoise
+    def coefficients(self, sigma: Tensor, like: Tensor) -> Coefficients:
+        """Those of the objective, (B, 1, 1, 1) in the dtype of ``like``."""
+        return coefficients(self.objective, _expand(sigma, like), self.sigma_data)
 
 
 def _expand(value: Tensor, like: Tensor) -> Tensor:

@@ -6,31 +6,16 @@ outside. ``x`` starts as ``levels[0] * noise`` and the last level is 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from pipeline.diffusion.denoiser import Denoise
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a sampler knows after one step.
-
-    Attributes:
-        sigma: the level the step came from; to: the level it reached.
-        x_sigma: (B, C, H, W) at level ``to``.
-        denoised: (B, C, H, W), the clean estimate the step was made with.
-    """
-
-    sigma: float
-    to: float
-    x_sigma: Tensor
-    denoised: Tensor
-
+from pipeline.diffusion.multistep import dpmpp, unipc
+from pipeline.diffusion.steps import Step, at_level, pairs
 
 Noise = Callable[[int], Tensor]
 """Fresh unit Gaussian noise of the batch's shape for step ``i``."""
@@ -44,8 +29,8 @@ def ddim(
     With eta 0 it is deterministic (Euler's method on the probability-flow ODE), with eta 1 it is
     the DDPM's ancestral sampler with the posterior variance.
     """
-    for i, (t, s) in enumerate(_pairs(levels)):
-        denoised = denoise(x, _batch(x, t))
+    for i, (t, s) in enumerate(pairs(levels)):
+        denoised = denoise(x, at_level(x, t))
         up = eta * (s**2 * (t**2 - s**2) / t**2) ** 0.5
         down = max(s**2 - up**2, 0.0) ** 0.5
         x = denoised + (x - denoised) * (down / t)
@@ -64,8 +49,8 @@ def ddpm(
     """
     if variance not in ("posterior", "beta"):
         raise ValueError(f"variance: got {variance!r}, expected posterior or beta")
-    for i, (t, s) in enumerate(_pairs(levels)):
-        denoised = denoise(x, _batch(x, t))
+    for i, (t, s) in enumerate(pairs(levels)):
+        denoised = denoise(x, at_level(x, t))
         x = denoised + (x - denoised) * (s**2 / t**2)
         if s > 0:
             spread = (t**2 - s**2) / t**2 * s**2
@@ -80,32 +65,49 @@ def heun(denoise: Denoise, x: Tensor, levels: Tensor) -> Iterator[Step]:
 
     Two evaluations a step, one in the last (2 n - 1 in all).
     """
-    for t, s in _pairs(levels):
-        denoised = denoise(x, _batch(x, t))
+    for t, s in pairs(levels):
+        denoised = denoise(x, at_level(x, t))
         slope = (x - denoised) / t
         euler = x + (s - t) * slope
         if s > 0:
-            end_slope = (euler - denoise(euler, _batch(x, s))) / s
+            end_slope = (euler - denoise(euler, at_level(x, s))) / s
             x = x + (s - t) * (slope + end_slope) / 2
         else:
             x = euler
         yield Step(t, s, x, denoised)
 
 
-GRIDS = {"ddpm": "timesteps", "ddim": "timesteps", "heun": "karras"}
+GRIDS = {
+    "ddpm": "timesteps",
+    "ddim": "timesteps",
+    "heun": "karras",
+    "dpmpp_2m": "logsnr",
+    "dpmpp_3m": "logsnr",
+    "unipc": "logsnr",
+}
 """The spacing of levels that suits each sampler."""
 
 
 def run_sampler(
-    name: str, denoise: Denoise, x: Tensor, levels: Tensor, noise: Noise
+    name: str,
+    denoise: Denoise,
+    x: Tensor,
+    levels: Tensor,
+    noise: Noise,
+    eta: float = 0.0,
+    variance: str = "posterior",
 ) -> Iterator[Step]:
-    """The sampler that params call ``name``."""
+    """The sampler that params call ``name``. ``eta`` is ddim's alone, ``variance`` ddpm's."""
     if name == "ddpm":
-        return ddpm(denoise, x, levels, noise)
+        return ddpm(denoise, x, levels, noise, variance)
     if name == "ddim":
-        return ddim(denoise, x, levels)
+        return ddim(denoise, x, levels, noise, eta)
     if name == "heun":
         return heun(denoise, x, levels)
+    if name in ("dpmpp_2m", "dpmpp_3m"):
+        return dpmpp(denoise, x, levels, order=2 if name == "dpmpp_2m" else 3)
+    if name == "unipc":
+        return unipc(denoise, x, levels)
     raise ValueError(f"sampler: got {name!r}, expected one of {', '.join(GRIDS)}")
 
 
@@ -114,19 +116,49 @@ def evaluations(name: str, steps: int) -> int:
     return 2 * steps - 1 if name == "heun" else steps
 
 
-def noise_of_seeds(seeds: list[int], shape: tuple[int, ...], device: torch.device) -> Noise:
+@dataclass(frozen=True)
+class Between:
+    """A place on the way from the noise of one seed (``share`` 0) to that of another (1)."""
+
+    first: int
+    second: int
+    share: float
+
+
+Seed = int | Between
+
+
+def noise_of_seeds(seeds: Sequence[Seed], shape: tuple[int, ...], device: torch.device) -> Noise:
     """Noise in which image k depends on ``seeds[k]`` alone, not on its batch companions.
+
+    Between two seeds it is cos(a) first + sin(a) second with a = share pi / 2: two independent
+    unit Gaussians so mixed are one again, and the ends are those of the seeds themselves.
 
     Returns:
         A function that draws (len(seeds), *shape) unit noise, the next of each image's stream at
         each call (its argument is not used). Drawn on the CPU, so equal on every device.
     """
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    streams = [
+        (_stream(seed.first, shape), _stream(seed.second, shape), seed.share * math.pi / 2)
+        if isinstance(seed, Between)
+        else (_stream(seed, shape), None, 0.0)
+        for seed in seeds
+    ]
 
     def draw(_i: int) -> Tensor:
-        return torch.stack([torch.randn(shape, generator=g) for g in generators]).to(device)
+        drawn = [
+            next(one) if other is None else math.cos(a) * next(one) + math.sin(a) * next(other)
+            for one, other, a in streams
+        ]
+        return torch.stack(drawn).to(device)
 
     return draw
+
+
+def _stream(seed: int, shape: tuple[int, ...]) -> Iterator[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        yield torch.randn(shape, generator=generator)
 
 
 def to_uint8(x: Tensor) -> Tensor:
@@ -137,11 +169,3 @@ def to_uint8(x: Tensor) -> Tensor:
 def from_uint8(x: Tensor) -> Tensor:
     """0..255 to float32 in [-1, 1]; the inverse of ``to_uint8``."""
     return x.float() / 127.5 - 1
-
-
-def _pairs(levels: Tensor) -> Iterator[tuple[float, float]]:
-    return pairwise(levels.tolist())
-
-
-def _batch(x: Tensor, sigma: float) -> Tensor:
-    return torch.full((len(x),), sigma, dtype=torch.float64, device=x.device)

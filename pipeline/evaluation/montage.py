@@ -131,6 +131,34 @@ def nearest_grid(
     return sheet.array()
 
 
+def filmstrip(frames: Sequence[np.ndarray], *, scale: int = 1) -> np.ndarray:
+    """Frames (uint8 S×S×3) side by side with gaps, nothing written on them."""
+    tile = frames[0].shape[0] * scale
+    sheet = _Sheet(tile, len(frames) * (tile + GAP) - GAP)
+    for column, frame in enumerate(frames):
+        sheet.paste(frame, column * (tile + GAP), 0, scale)
+    return sheet.array()
+
+
+def write_film(path: Path, frames: Sequence[np.ndarray], *, seconds: float = 4.0) -> None:
+    """Write uint8 H×W×3 frames as an endless, lossless WebP: the whole file or none.
+
+    The last frame stays as long as a third of the way there, so that it can be looked at.
+    """
+    each = max(20, round(1000 * seconds / len(frames)))
+    first, *others = (Image.fromarray(frame) for frame in frames)
+    with atomic_write(path) as file:
+        first.save(
+            file,
+            "WEBP",
+            save_all=True,
+            append_images=others,
+            duration=[each] * len(others) + [each + round(1000 * seconds / 3)],
+            loop=0,
+            lossless=True,
+        )
+
+
 def write_png(path: Path, image: np.ndarray) -> None:
     """Write uint8 H×W×3 as PNG: the whole file or none."""
     with atomic_write(path) as file:

@@ -16,12 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.diffusion.denoiser import NO_LABEL, Denoiser
-from pipeline.diffusion.losses import (
-    denoising_loss,
-    draw_timesteps,
-    importance_factor,
-    timestep_density,
-)
+from pipeline.diffusion.draws import make_draw
+from pipeline.diffusion.losses import denoising_loss
 from pipeline.diffusion.samplers import from_uint8
 from pipeline.errors import PipelineError
 from pipeline.params import TrainParams
@@ -112,11 +108,18 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             denoiser.net.parameters(),
             lr=params.lr,
+            betas=(0.9, params.beta2),
             weight_decay=params.weight_decay,
             fused=data.images.is_cuda,
         )
-        self.density = timestep_density(
-            denoiser.schedule, params.timestep_draw, params.weighting, denoiser.objective
+        self.draw = make_draw(
+            params.timestep_draw,
+            denoiser.schedule,
+            params.weighting,
+            denoiser.objective,
+            denoiser.sigma_data,
+            params.schedule.mean,
+            params.schedule.std,
         )
         self.nimg = 0
         self.history: list[list[float]] = []  # [nimg, loss, lr, grad_norm] of each log line
@@ -128,7 +131,8 @@ class Trainer:
         return self._with(self.ema.net)
 
     def _with(self, net: nn.Module) -> Denoiser:
-        other = Denoiser(net, self.denoiser.schedule, self.denoiser.objective)
+        one = self.denoiser
+        other = Denoiser(net, one.schedule, one.objective, one.sigma_data)
         other.autocast = self.denoiser.autocast
         return other
 
@@ -188,11 +192,11 @@ class Trainer:
     def step(self) -> Tensor:
         """One update on the batch that starts at ``nimg``. Returns (2,): loss, gradient norm."""
         params, net = self.params, self.denoiser.net
-        x0, labels, index, eps = self.batch()
+        x0, labels, sigma, counts, eps = self.batch()
         torch.manual_seed(mixed_seed("net", self.seed, self.nimg))  # dropout
         net.train()
-        each = denoising_loss(self.denoiser, x0, labels, index, eps, params.loss, params.weighting)
-        loss = (each * importance_factor(self.density, index)).mean()
+        each = denoising_loss(self.denoiser, x0, labels, sigma, eps, params.loss, params.weighting)
+        loss = (each * counts).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(net.parameters(), params.grad_clip)
@@ -202,20 +206,21 @@ class Trainer:
         self.ema.update(net, self.nimg // params.batch_size + 1)
         return torch.stack([loss.detach(), norm.detach()])
 
-    def batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """x0 (B, C, S, S) in [-1, 1], labels, timesteps and noise of the step at ``nimg``."""
+    def batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """x0 (B, C, S, S) in [-1, 1], labels, noise levels, what each counts, and noise, of the
+        step at ``nimg``."""
         params, images, device = self.params, self.data.images, self.data.images.device
         count = params.batch_size
         generator = generator_at(self.seed, self.nimg)
         chosen = batch_indices(self.seed, self.nimg, count, len(images)).to(device)
-        index = draw_timesteps(self.density, count, generator).to(device)
+        sigma, counts = self.draw(count, generator)
         flip = torch.rand(count, generator=generator) < 0.5 if params.flip else torch.zeros(count)
         hidden = torch.rand(count, generator=generator) < params.label_dropout
         eps = torch.randn((count, *images.shape[1:]), generator=generator).to(device)
         x0 = from_uint8(images[chosen])
         x0 = torch.where(flip.bool().to(device)[:, None, None, None], x0.flip(-1), x0)
         labels = torch.where(hidden.to(device), NO_LABEL, self.data.labels[chosen])
-        return x0, labels, index, eps
+        return x0, labels, sigma.float().to(device), counts.to(device), eps
 
     def _log(self) -> None:
         """Add the window's means to the history and start a new window."""

@@ -5,7 +5,15 @@ import math
 import pytest
 import torch
 
-from pipeline.diffusion.schedules import MAX_SIGMA, cosine, linear, make_schedule
+from pipeline.diffusion.schedules import (
+    GRIDS,
+    MAX_SIGMA,
+    cosine,
+    karras,
+    linear,
+    make_schedule,
+    sigmoid,
+)
 
 
 def test_linear_is_the_product_of_the_papers_betas():
@@ -29,22 +37,48 @@ def test_cosine_is_cos_squared_until_the_clip():
     assert alpha_bar[499].item() == pytest.approx(0.492, abs=2e-3)
 
 
-@pytest.mark.parametrize("name", ["linear", "cosine"])
+@pytest.mark.parametrize("name", ["linear", "cosine", "sigmoid", "karras"])
 @pytest.mark.parametrize("timesteps", [50, 300, 1000, 4000])
 def test_little_of_the_picture_is_left_at_the_end_for_any_length(name, timesteps):
     assert make_schedule(name, timesteps).terminal_signal < 0.02
 
 
-@pytest.mark.parametrize("name", ["linear", "cosine"])
-def test_signal_and_noise_have_unit_power_together(name):
-    schedule = make_schedule(name, 1000)
-    signal = 1 / (1 + schedule.sigmas**2)
-    torch.testing.assert_close(signal, schedule.alpha_bar)
-    assert (schedule.sigmas.diff() > 0).all()
+def test_unscaled_betas_of_a_short_process_leave_a_gap_and_warn():
+    """Seed 000: T = 300 with the betas of T = 1000. Seed 001: T = 500."""
+    gap = linear(300, rescale=False)
+    assert gap.terminal_signal == pytest.approx(0.219, abs=1e-3)
+    assert "0.22" in gap.warning()
+    assert linear(500, rescale=False).terminal_signal == pytest.approx(0.080, abs=1e-3)
+    for name in ("linear", "cosine", "sigmoid", "karras"):
+        assert make_schedule(name, 300).warning() is None
 
 
-@pytest.mark.parametrize("name", ["linear", "cosine"])
-@pytest.mark.parametrize("grid", ["timesteps", "karras"])
+def test_sigmoid_is_its_logistic_curve_until_the_clip():
+    def f(t: int) -> float:
+        low, high = (1 / (1 + math.exp(-u)) for u in (-3.0, 3.0))
+        return (high - 1 / (1 + math.exp(-(t / 1000 * 6 - 3)))) / (high - low)
+
+    alpha_bar = sigmoid(1000).alpha_bar
+    for t in (1, 100, 500, 900):
+        assert alpha_bar[t - 1].item() == pytest.approx(f(t), rel=1e-9)
+    assert alpha_bar[499].item() == pytest.approx(0.5, abs=1e-9)
+
+
+def test_karras_levels_are_the_papers():
+    """sigma_i = (80^(1/7) + i / (N - 1) (0.002^(1/7) - 80^(1/7)))^7, Karras et al. 2022, eq. 5."""
+    levels = karras(1000).levels(18, "karras")
+    top, bottom = 80 ** (1 / 7), 0.002 ** (1 / 7)
+    expected = [(top + i / 17 * (bottom - top)) ** 7 for i in range(18)]
+    torch.testing.assert_close(levels[:-1], torch.tensor(expected, dtype=torch.float64))
+
+
+def test_logsnr_levels_are_even_in_log_sigma():
+    steps = karras(1000).levels(20, "logsnr")[:-1].log().diff()
+    torch.testing.assert_close(steps, steps.mean().expand(19))
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine", "sigmoid"])
+@pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("steps", [1, 3, 18, 30, 999, 1000, 5000])
 def test_levels_fall_to_zero_and_each_was_trained_on(name, grid, steps):
     schedule = make_schedule(name, 1000)
@@ -53,6 +87,15 @@ def test_levels_fall_to_zero_and_each_was_trained_on(name, grid, steps):
     assert (levels.diff() < 0).all()
     assert len(levels) - 1 <= min(steps, 1000)
     assert set(levels[:-1].tolist()) <= set(schedule.sigmas.tolist())
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("steps", [1, 7, 2000])
+def test_a_continuous_process_gives_any_number_of_levels(grid, steps):
+    levels = karras(100).levels(steps, grid)
+    assert len(levels) == steps + 1
+    assert levels[0].item() == pytest.approx(80)
+    assert levels[-1] == 0
 
 
 def test_timestep_levels_are_all_of_them_at_full_length():

@@ -16,6 +16,7 @@ import torch
 
 from pipeline import params as schema
 from pipeline import workspace
+from pipeline.diffusion.sampling import Sampling
 from pipeline.errors import PipelineError
 from pipeline.model import load_model
 from pipeline.workspace import Workspace
@@ -106,7 +107,7 @@ def test_training_writes_a_model_that_samples_and_its_curve(space):
     assert done["images"] == 64
     model = load_model(space.models, "cpu")
     assert model.classes == ["beagle", "poodle"]
-    assert model.sample(torch.tensor([0, 1]), [0, 1], steps=3).shape == (2, 16, 16, 3)
+    assert model.sample(torch.tensor([0, 1]), [0, 1], Sampling(steps=3)).shape == (2, 16, 16, 3)
     curve = pd.read_csv(space.reports / "loss.csv")
     assert curve["images"].tolist() == [16, 32, 48, 64]
     assert not list((space.cache / "train").glob("*/*"))  # the state is gone once the model is out

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipeline.diffusion.sampling import Sampling
 from pipeline.errors import PipelineError
 from pipeline.model import Architecture, Model, initialise
 from pipeline.params import NetParams, TrainParams
@@ -128,7 +129,7 @@ def test_eight_images_can_be_learned(tmp_path):
     one.data = Data(one.data.images[:8], torch.zeros(8, dtype=torch.int64))
     list(one.run())
     model = Model(one.averaged.eval(), ["a", "b"], 16, {}, torch.device("cpu"))
-    drawn = model.sample(torch.zeros(32, dtype=torch.int64), range(32), steps=12)
+    drawn = model.sample(torch.zeros(32, dtype=torch.int64), range(32), Sampling(steps=12))
     samples = torch.from_numpy(drawn).permute(0, 3, 1, 2).flatten(1).float()
     known = one.data.images.flatten(1).float()
     apart = torch.pdist(known).mean()
@@ -171,7 +172,7 @@ def test_the_learning_rate_rises_stays_and_falls_to_zero():
 def test_mirroring_mirrors_half_and_dropout_hides_its_share(tmp_path):
     params = dataclasses.replace(PARAMS, batch_size=2000, label_dropout=0.25)
     one = trainer(tmp_path, params)
-    x0, labels, _, _ = one.batch()
+    x0, labels, *_ = one.batch()
     assert (labels == -1).float().mean().item() == pytest.approx(0.25, abs=0.03)
     plain = one.data.images.float() / 127.5 - 1
     straight = (x0[:, None] == plain[None]).flatten(2).all(-1).any(1)
