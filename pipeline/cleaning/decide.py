@@ -87,6 +87,9 @@ def clean(
 
 def _pairs(measured: pd.DataFrame, params: DedupeParams) -> Pairs:
     """Which contents show the same photo, as row numbers of ``measured``."""
+    if not params.near_duplicates:
+        none = np.zeros(0, np.int64)
+        return Pairs(none, none, none, none.astype(float), none.astype(object))
     whole = np.flatnonzero(measured["fault"].isna())
     rules = Rules(params.near_distance, params.loose_distance, params.correlation, params.mirrored)
     pairs = find_pairs(unpack_greys(measured["greys"].iloc[whole]), rules)
