@@ -27,7 +27,7 @@ from pipeline.workspace import Workspace
 @click.option("--labels", metavar="FILE", help="Labels (.npy) of a .npy of pictures.")
 @click.option("--classes", metavar="A,B,C", help="Names of these labels, from label 0.")
 @click.option(
-    "--root", metavar="DIR", help="Where torchvision's data sets lie or go (data/torchvision)."
+    "--root", metavar="DIR", help="Where torchvision's data sets lie or go (data/import)."
 )
 @set_option
 def import_(

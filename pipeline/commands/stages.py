@@ -232,12 +232,23 @@ def training_pictures(space: Workspace) -> int:
 
 
 def draw_examples(space: Workspace, overrides: list[str]) -> None:
+    """reports/examples.png: training pictures, a row a breed; forward.png: the way into noise."""
     from pipeline.dataset.dataset import Dataset
-    from pipeline.evaluation.examples import write_examples
+    from pipeline.evaluation.examples import choose, forward_strip
+    from pipeline.evaluation.montage import sample_grid, write_png
+    from pipeline.model import Architecture
 
-    params = schema.load(space.params, overrides)
-    for path in write_examples(params, Dataset.load(space.dataset), space.reports):
-        click.echo(f"wrote {path.relative_to(space.here)}", err=True)
+    params, dataset = schema.load(space.params, overrides), Dataset.load(space.dataset)
+    schedule = Architecture.of(params, dataset.size, dataset.classes).noise()
+    chosen = choose(dataset.labels, dataset.train_indices, params.train.grid, params.seed)
+    images, labels = dataset.images[chosen], dataset.labels[chosen]
+    sheets = {
+        "examples.png": sample_grid(images, labels, dataset.classes),
+        "forward.png": forward_strip(images[0], schedule),
+    }
+    for name, sheet in sheets.items():
+        write_png(space.reports / name, sheet)
+        click.echo(f"wrote {(space.reports / name).relative_to(space.here)}", err=True)
 
 
 @click.command(epilog=example("pipeline evaluate", "pipeline evaluate -S evaluate.steps=50"))

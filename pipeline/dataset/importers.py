@@ -43,7 +43,7 @@ def import_datasets(
     Args:
         specs: paths (relative ones to the main repository) and names ``torchvision:NAME``.
         labels, classes: of the one ``.npy`` among ``specs``.
-        root: the folder of torchvision's data sets; default data/torchvision.
+        root: the folder of torchvision's data sets; default data/import.
 
     Raises:
         ParamsError: one of them is missing or of an unknown kind; nothing was touched.
@@ -56,7 +56,7 @@ def import_datasets(
         for spec in specs:
             try:
                 if spec.startswith(PREFIX):
-                    folder = place(root or "data/torchvision", workspace)
+                    folder = place(root or "data/import", workspace)
                     one = read_torchvision(spec, folder, store, max_bytes)
                 elif is_array(spec):
                     given = None if labels is None else place(labels, workspace)

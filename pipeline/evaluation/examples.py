@@ -1,42 +1,25 @@
-"""What training sees: pictures of each breed, and one picture on its way into noise."""
+"""What training sees, for people: which pictures to show, and one on its way into noise."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.dataset.dataset import Dataset
 from pipeline.diffusion.samplers import from_uint8, to_uint8
 from pipeline.diffusion.schedules import Schedule
-from pipeline.evaluation.montage import captioned_strip, sample_grid, write_png
-from pipeline.model import Architecture
-from pipeline.params import Params
+from pipeline.evaluation.montage import captioned_strip
 
 FRAMES = 10
 _BREEDS = 40  # rows of the sheet at most
 
 
-def write_examples(params: Params, dataset: Dataset, folder: Path) -> list[Path]:
-    """Write examples.png (training pictures, a row a breed) and forward.png to ``folder``."""
-    chosen = choose(dataset, params.train.grid, params.seed)
-    sheet = sample_grid(dataset.images[chosen], dataset.labels[chosen], dataset.classes)
-    write_png(folder / "examples.png", sheet)
-    schedule = Architecture.of(params, dataset.size, dataset.classes, dataset.sigma_data).noise()
-    write_png(folder / "forward.png", forward_strip(dataset.images[chosen[0]], schedule))
-    return [folder / "examples.png", folder / "forward.png"]
-
-
-def choose(dataset: Dataset, each: int, seed: int) -> np.ndarray:
-    """Indices of up to ``each`` training pictures of each breed (of the first 40), breed by breed,
-    a function of ``seed``."""
-    random = np.random.default_rng(seed)
-    shuffled = random.permutation(dataset.train_indices)
-    labels = dataset.labels[shuffled]
-    present = np.unique(labels)[:_BREEDS]
-    return np.concatenate([shuffled[labels == label][:each] for label in present])
+def choose(labels: np.ndarray, among: np.ndarray, each: int, seed: int) -> np.ndarray:
+    """Indices from ``among``, up to ``each`` of each label (of the first 40), label by label, a
+    function of ``seed``."""
+    shuffled = np.random.default_rng(seed).permutation(among)
+    present = np.unique(labels[among])[:_BREEDS]
+    return np.concatenate([shuffled[labels[shuffled] == label][:each] for label in present])
 
 
 def forward_process(
