@@ -64,9 +64,7 @@ class ScrapeParams:
     )
     import_labels: str | None = knob(None, "labels (.npy) of an imported .npy of pictures")
     import_classes: list[str] = knob([], "names of these labels, in order ([]: class_0, class_1)")
-    import_root: str | None = knob(
-        None, "folder of torchvision's data sets (null: data/import)"
-    )
+    import_root: str | None = knob(None, "folder of torchvision's data sets (null: data/import)")
     minimum: int = knob(
         1, "pictures a breed must have from all sources together, else the stage fails", low=0
     )
