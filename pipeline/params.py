@@ -58,9 +58,14 @@ class ScrapeParams:
     sources: dict[str, int] = knob(
         {"gallery": 80}, "images wanted per breed from each source", low=1, high=100_000
     )
-    import_path: str | None = knob(
-        None, "a data set to take in place of scraping (folder of class folders, tar or zip)"
+    import_path: str | list[str] | None = knob(
+        None,
+        "data sets to take in place of scraping: folder of class folders, tar, zip, .npy, "
+        "torchvision:NAME",
     )
+    import_labels: str | None = knob(None, "labels (.npy) of an imported .npy of pictures")
+    import_classes: list[str] = knob([], "names of these labels, in order ([]: class_0, class_1)")
+    import_root: str | None = knob(None, "folder of torchvision's data sets (null: data/import)")
     minimum: int = knob(
         1, "pictures a breed must have from all sources together, else the stage fails", low=0
     )
@@ -121,6 +126,9 @@ class DedupeParams:
     )
     quality: QualityParams = field(default_factory=QualityParams)
     max_pixels: int = knob(50_000_000, "larger pictures are refused from their header", low=4096)
+    near_duplicates: bool = knob(
+        True, "drop pictures that show the same, not only equal files (false for sprites)"
+    )
     near_distance: int = knob(
         6, "pHash bits that may differ in a certain near-duplicate", low=0, high=20
     )
@@ -233,6 +241,7 @@ class TrainParams:
     )
     checkpoint_every: int = knob(8_000, "images between checkpoints", low=1)
     sample_every: int = knob(12_000, "images between sample grids (0: only at the end)", low=0)
+    grid: int = knob(6, "samples a breed in these grids", low=1, high=64)
     log_every: int = knob(800, "images between log lines", low=1)
     device: str = knob("auto", "where to train", choices=("auto", "cpu", "cuda", "mps"))
     precision: str = knob(
@@ -307,7 +316,7 @@ def check_together(params: Params) -> None:
             "dedupe.scheduler: executor dask needs the address of a scheduler, "
             "as dedupe.scheduler=tcp://head:8786 (`dask scheduler` prints it)"
         )
-    if not params.scrape.sources and params.scrape.import_path is None:
+    if not params.scrape.sources and not params.scrape.import_path:
         raise ParamsError("scrape.sources: got none, expected at least one source, as gallery: 80")
 
 

@@ -39,8 +39,9 @@ def find(workspace: Workspace, name: str) -> Path:
 def summary(params: Params) -> str:
     """One line that tells presets apart."""
     scrape, train = params.scrape, params.train
-    if scrape.import_path is not None:
-        source = f"import of {scrape.import_path}"
+    if scrape.import_path:
+        path = scrape.import_path
+        source = f"import of {path if isinstance(path, str) else ' + '.join(path)}"
     else:
         breeds = scrape.breeds if isinstance(scrape.breeds, int) else len(scrape.breeds)
         each = " + ".join(f"{count:,} from {name}" for name, count in scrape.sources.items())

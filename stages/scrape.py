@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from pipeline.dataset.importers import import_dataset
+from pipeline.dataset.importers import import_datasets
 from pipeline.errors import run_cleanly
 from pipeline.params import Params, load
 from pipeline.scraping.scrape import scrape
@@ -21,9 +20,16 @@ _FOR_PEOPLE = ("by_breed", "table", "stopped")
 def run(params: Params, workspace: Workspace, refresh: bool = False) -> dict[str, Any]:
     """Fill data/raw as ``params.scrape`` asks; returns the metrics, the tables among them."""
     wanted = params.scrape
-    if wanted.import_path is not None:
-        path = workspace.shared / Path(wanted.import_path).expanduser()
-        metrics = import_dataset(path, workspace, max_bytes=wanted.max_bytes)
+    if wanted.import_path:
+        path = wanted.import_path
+        metrics = import_datasets(
+            [path] if isinstance(path, str) else path,
+            workspace,
+            labels=wanted.import_labels,
+            classes=wanted.import_classes,
+            root=wanted.import_root,
+            max_bytes=wanted.max_bytes,
+        )
         table = [{"breed": breed, **mine} for breed, mine in metrics["by_breed"].items()]
     else:
         metrics = scrape(wanted, workspace, refresh=refresh)

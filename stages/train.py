@@ -35,7 +35,6 @@ from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.loop import Data, Logged, Saved, Stopped, TimeToSample, Trainer
 from pipeline.workspace import Workspace
 
-PREVIEW_COLUMNS = 6  # samples a breed in the grids drawn during training
 PREVIEW_STEPS = 10
 
 
@@ -86,7 +85,7 @@ def fingerprint(params: Params, data_digest: str) -> str:
         path for room in ("diffusion", "nets", "training") for path in (rooms / room).glob("*.py")
     ]
     train = schema.to_dict(params.train)
-    for key in ("device", "precision"):  # same training, other place: the state may move along
+    for key in ("device", "precision", "grid"):  # same training, elsewhere or otherwise shown
         train.pop(key)
     return workspace.fingerprint(
         [params.seed, params.scheduler, train, data_digest, workspace.digest_of_files(code)]
@@ -164,7 +163,7 @@ def preview(trainer: Trainer, architecture: Architecture, device: torch.device) 
     """A small grid from the averaged weights: a row a breed, its own noise for each picture."""
     classes = architecture.classes[:8]
     model = Model(trainer.averaged.eval(), architecture.classes, architecture.size, {}, device)
-    labels = torch.arange(len(classes)).repeat_interleave(PREVIEW_COLUMNS)
+    labels = torch.arange(len(classes)).repeat_interleave(trainer.params.grid)
     how = Sampling(steps=PREVIEW_STEPS, guidance=2.0)
     images = model.sample(labels, range(len(labels)), how, batch_size=len(labels))
     return sample_grid(images, labels.numpy(), classes)

@@ -132,7 +132,7 @@ def test_help_shows_defaults(pipeline: Pipeline) -> None:
         (["dedupe", "--input", "."], "--input and --output belong together"),
         (["dedupe", "--output", "x.csv"], "--input and --output belong together"),
         (["dedupe", "--input", "nowhere", "--output", "x.csv"], "'nowhere' does not exist"),
-        (["import"], "Missing argument 'PATH'"),
+        (["import"], "Missing argument 'PATH...'"),
         (["import", "nowhere.tar"], "nowhere.tar: is not there"),
         (["preset", "apply", "demmo"], "did you mean demo?"),
         (["preset", "shwo"], "did you mean show?"),
@@ -259,11 +259,27 @@ def test_import_remembers_the_data_set_and_shows_it(
     for path in (inside, outside):
         path.touch()
     result = pipeline("import", "dogs.tar")
-    assert stage.params[0].scrape.import_path == str(inside)
+    assert stage.params[0].scrape.import_path == "dogs.tar"
     assert load(workspace.params).scrape.import_path == "dogs.tar"  # holds on another machine
     assert "+  import_path: dogs.tar" in result.out.splitlines() and "dvc repro" in result.err
     pipeline("import", str(outside))
     assert load(workspace.params).scrape.import_path == str(outside)
+
+
+def test_import_remembers_several_sets_and_what_belongs_to_them(
+    pipeline: Pipeline, stage: Calls, workspace: Workspace
+) -> None:
+    for name in ("a.npy", "b.npy", "c.tar"):
+        (workspace.here / name).touch()
+    pipeline("import", "a.npy", "c.tar", "--labels", "b.npy", "--classes", "hero, food")
+    remembered = load(workspace.params).scrape
+    assert remembered == stage.params[0].scrape
+    assert remembered.import_path == ["a.npy", "c.tar"] and remembered.import_labels == "b.npy"
+    assert remembered.import_classes == ["hero", "food"]
+    pipeline("import", "torchvision:CIFAR10", "--root", "sets")
+    remembered = load(workspace.params).scrape
+    assert (remembered.import_path, remembered.import_root) == ("torchvision:CIFAR10", "sets")
+    assert remembered.import_labels is None and remembered.import_classes == []
 
 
 def test_an_import_that_fails_leaves_params_yaml(

@@ -143,6 +143,9 @@ def _with_cells(
 def _pairs(measured: pd.DataFrame, params: DedupeParams, wishes: Wishes) -> Pairs:
     """Which contents show the same photo, as row numbers of ``measured``; not those that a person
     called distinct."""
+    if not params.near_duplicates:
+        none = np.zeros(0, np.int64)
+        return Pairs(none, none, none, none.astype(float), none.astype(object))
     whole = np.flatnonzero(measured["fault"].isna())
     rules = Rules(params.near_distance, params.loose_distance, params.correlation, params.mirrored)
     pairs = find_pairs(unpack_greys(measured["greys"].iloc[whole]), rules)

@@ -15,31 +15,68 @@ from pipeline.workspace import Workspace
 
 @click.command(
     "import",
-    epilog=example("pipeline import ~/data/dogs.tar", "pipeline import ~/data/dogs && dvc repro"),
+    epilog=example(
+        "pipeline import ~/data/dogs.tar && dvc repro",
+        "pipeline import 70-dog-breeds.zip stanford-dogs/images.tar",
+        "pipeline import torchvision:CIFAR10",
+        "pipeline import torchvision:StanfordCars --root ~/data",
+        "pipeline import sprites.npy --labels labels.npy --classes hero,food,spell",
+    ),
 )
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("data_sets", nargs=-1, required=True, metavar="PATH...")
+@click.option("--labels", metavar="FILE", help="Labels (.npy) of a .npy of pictures.")
+@click.option("--classes", metavar="A,B,C", help="Names of these labels, from label 0.")
+@click.option(
+    "--root", metavar="DIR", help="Where torchvision's data sets lie or go (data/import)."
+)
 @set_option
-def import_(path: Path, assignments: tuple[str, ...]) -> None:
-    """Take a data set you have in place of scraping.
+def import_(
+    data_sets: tuple[str, ...],
+    labels: str | None,
+    classes: str | None,
+    root: str | None,
+    assignments: tuple[str, ...],
+) -> None:
+    """Take data sets you have in place of scraping; several are merged by breed.
 
-    PATH is a folder with one folder of pictures a class, or a tar or zip of one. params.yaml
-    remembers it (scrape.import_path).
+    PATH is a folder with one folder of pictures a class, a tar or zip of one, a .npy of pictures,
+    or a data set of torchvision: torchvision:CIFAR10, MNIST, CelebA (or CelebA/Smiling: by an
+    attribute), StanfordCars (or StanfordCars/make). params.yaml remembers all this
+    (scrape.import_path and its neighbours).
     """
     workspace = Workspace.find()
-    if not path.exists():
-        raise ParamsError(f"{path}: is not there; expected a folder, tar or zip of class folders")
+    for name in data_sets:
+        if not name.startswith("torchvision:") and not Path(name).exists():
+            raise ParamsError(
+                f"{name}: is not there; expected a folder, tar or zip of class folders, a .npy "
+                "of pictures, or torchvision:NAME"
+            )
 
     import stages.scrape
     from pipeline import presets
 
-    found = path.resolve()
-    inside = found.is_relative_to(workspace.here)
-    text = found.relative_to(workspace.here).as_posix() if inside else str(found)
+    found = [remembered(name, workspace) for name in data_sets]
+    wanted = {
+        "scrape.import_path": found[0] if len(found) == 1 else found,
+        "scrape.import_labels": remembered(labels, workspace) if labels else None,
+        "scrape.import_classes": [name.strip() for name in classes.split(",")] if classes else [],
+        "scrape.import_root": remembered(root, workspace) if root else None,
+    }
     # The import first: a file that cannot be imported must not stay in params.yaml.
-    overrides = [*assignments, assign("scrape.import_path", str(found))]
-    show_metrics("import", stages.scrape.run(schema.load(workspace.params, overrides), workspace))
-    show_diff(presets.set_params(workspace, {"scrape.import_path": text}))
+    overrides = [*assignments, *(assign(key, value) for key, value in wanted.items())]
+    params = schema.load(workspace.params, overrides)
+    show_metrics("import", stages.scrape.run(params, workspace))
+    show_diff(presets.set_params(workspace, wanted))
     click.echo("`dvc repro` records this and goes on from there.", err=True)
+
+
+def remembered(name: str, workspace: Workspace) -> str:
+    """How params.yaml names a data set: by a path that holds on another machine, if it can."""
+    if name.startswith("torchvision:"):
+        return name
+    found = Path(name).resolve()
+    inside = found.is_relative_to(workspace.here)
+    return found.relative_to(workspace.here).as_posix() if inside else str(found)
 
 
 @click.group(

@@ -7,8 +7,16 @@ from pathlib import Path
 import click
 
 from pipeline import params as schema
-from pipeline.commands.common import assign, example, given, run_stage, set_option, show_metrics
-from pipeline.errors import ParamsError
+from pipeline.commands.common import (
+    COUNT,
+    assign,
+    example,
+    given,
+    run_stage,
+    set_option,
+    show_metrics,
+)
+from pipeline.errors import ParamsError, PipelineError
 from pipeline.params import LICENSES
 from pipeline.workspace import Workspace
 
@@ -140,16 +148,109 @@ def resize(assignments: tuple[str, ...]) -> None:
 
 
 @click.command(
-    epilog=example("pipeline train -S scheduler=cosine", "pipeline train -S train.lr=1e-4 --fresh")
+    epilog=example(
+        "pipeline train -S scheduler=cosine",
+        "pipeline train --epochs 500 --batch-size 32 --save-frequency 5 --T 2000",
+        "pipeline train --examples",
+        "pipeline train -S train.lr=1e-4 --fresh",
+    )
 )
 @click.option("--fresh", is_flag=True, help="Forget the checkpoints of an interrupted training.")
+@click.option("--batch-size", "--batch_size", type=int, metavar="N", help="Images a step.")
+@click.option("--T", "timesteps", type=int, metavar="N", help="Steps of the forward process.")
+@click.option("--lr", type=float, metavar="RATE", help="Peak learning rate.")
+@click.option(
+    "--epochs",
+    type=COUNT,
+    metavar="N",
+    help="Passes through the training pictures of data/dataset.",
+)
+@click.option("--samples", type=int, metavar="N", help="Samples a breed in the grids of training.")
+@click.option(
+    "--save-frequency",
+    "--save_frequency",
+    type=COUNT,
+    metavar="EPOCHS",
+    help="Epochs between checkpoints, and between grids of samples.",
+)
+@click.option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")
+@click.option(
+    "--examples",
+    is_flag=True,
+    help="First draw training pictures and the forward process: reports/examples.png, forward.png.",
+)
 @set_option
-def train(fresh: bool, assignments: tuple[str, ...]) -> None:
+def train(
+    fresh: bool,
+    batch_size: int | None,
+    timesteps: int | None,
+    lr: float | None,
+    epochs: int | None,
+    samples: int | None,
+    save_frequency: int | None,
+    device: str | None,
+    examples: bool,
+    assignments: tuple[str, ...],
+) -> None:
     """Train the generator on data/dataset, into models/.
 
-    Interrupted (Ctrl-C, kill, power), the same command goes on from the last checkpoint.
+    Interrupted (Ctrl-C, kill, power), the same command goes on from the last checkpoint. The
+    options stand for knobs of params.yaml; the clock of training is images seen, so epochs are
+    counted in the training pictures there are.
     """
-    run_stage("train", assignments, fresh=fresh)
+    space = Workspace.find()
+    pictures = training_pictures(space) if epochs or save_frequency else 0
+    every = save_frequency * pictures if save_frequency else None
+    overrides = given(
+        {
+            "train.batch_size": batch_size,
+            "train.timesteps": timesteps,
+            "train.lr": lr,
+            "train.images": epochs * pictures if epochs else None,
+            "train.grid": samples,
+            "train.checkpoint_every": every,
+            "train.sample_every": every,
+            "train.device": device,
+        }
+    )
+    overrides += assignments
+    if examples:
+        draw_examples(space, overrides)
+    run_stage("train", overrides, fresh=fresh)
+
+
+def training_pictures(space: Workspace) -> int:
+    """The length of an epoch."""
+    import json
+
+    try:
+        count = json.loads((space.dataset / "dataset.json").read_text(encoding="utf-8"))["train"]
+        return int(count)
+    except (OSError, ValueError, TypeError, KeyError):
+        raise PipelineError(
+            "data/dataset/dataset.json cannot be read, so the length of an epoch is not known: "
+            "`dvc repro resize` makes it, or give images: -S train.images=1000000"
+        ) from None
+
+
+def draw_examples(space: Workspace, overrides: list[str]) -> None:
+    """reports/examples.png: training pictures, a row a breed; forward.png: the way into noise."""
+    from pipeline.dataset.dataset import Dataset
+    from pipeline.evaluation.examples import choose, forward_strip
+    from pipeline.evaluation.montage import sample_grid, write_png
+    from pipeline.model import Architecture
+
+    params, dataset = schema.load(space.params, overrides), Dataset.load(space.dataset)
+    schedule = Architecture.of(params, dataset.size, dataset.classes).noise()
+    chosen = choose(dataset.labels, dataset.train_indices, params.train.grid, params.seed)
+    images, labels = dataset.images[chosen], dataset.labels[chosen]
+    sheets = {
+        "examples.png": sample_grid(images, labels, dataset.classes),
+        "forward.png": forward_strip(images[0], schedule),
+    }
+    for name, sheet in sheets.items():
+        write_png(space.reports / name, sheet)
+        click.echo(f"wrote {(space.reports / name).relative_to(space.here)}", err=True)
 
 
 @click.command(epilog=example("pipeline evaluate", "pipeline evaluate -S evaluate.steps=50"))

@@ -1,217 +1,157 @@
-"""A data set one already has as data/raw: a folder of class folders, or a tar or zip of one.
+"""Data sets one already has as data/raw: several become one, merged by breed.
 
-Members of an archive are read, never extracted: their names decide a class and a line in the
-manifest, not a place on disk, so a hostile name reaches nothing.
+A data set is a folder of class folders, a tar or zip of one, a ``.npy`` of pictures, or the name
+of one that torchvision knows (``torchvision:CIFAR10``).
 """
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import lzma
-import os
-import re
 import tarfile
-import unicodedata
 import zipfile
-import zlib
-from collections import defaultdict
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from pipeline.dataset.class_folders import read_class_folders
+from pipeline.dataset.collection import Collection, common_names
+from pipeline.dataset.pixel_arrays import read_arrays
+from pipeline.dataset.torchvision_sets import PREFIX, parse, read_torchvision
 from pipeline.errors import ParamsError, PipelineError
-from pipeline.progress import bar
-from pipeline.raw import Content, Row, Store, examine, materialise
+from pipeline.raw import Row, Store, materialise
 from pipeline.workspace import Workspace, exclusive
 
 MAX_BYTES = 26_214_400
-_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp"}
-_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
-_BATCH_FILES, _BATCH_BYTES = 256, 64 << 20  # in memory at once
-_MOST_FILES = 2_000_000
-_MOST_BYTES = 1 << 40  # unpacked, all together: a bomb ends here
-
-Member = tuple[tuple[str, ...], bytes]  # the parts of a relative path, and the content
 
 
-def import_dataset(
-    path: Path, workspace: Workspace, *, max_bytes: int = MAX_BYTES
+def import_datasets(
+    specs: Sequence[str],
+    workspace: Workspace,
+    *,
+    labels: str | None = None,
+    classes: Sequence[str] = (),
+    root: str | None = None,
+    max_bytes: int = MAX_BYTES,
 ) -> dict[str, Any]:
-    """Make data/raw from the pictures in ``path``; returns metrics of the form ``scrape`` gives.
+    """Make data/raw from data sets; returns metrics of the form ``scrape`` gives.
 
-    Each folder of pictures is a class; folders that hold everything, and the level of a
-    train/val/test split, are seen through; pictures in no folder are one class named after
-    ``path``. Files that are neither pictures nor named like one are left out.
+    A class of one set and a class of another are the same breed if their names differ only in
+    case, spaces, hyphens, underscores or a WordNet number in front. Of several sets the manifest's
+    ``source`` says which one a picture came from; of a single folder or archive it says import.
+    Interrupted, it does not fetch or write again what it has.
+
+    Args:
+        specs: paths (relative ones to the main repository) and names ``torchvision:NAME``.
+        labels, classes: of the one ``.npy`` among ``specs``.
+        root: the folder of torchvision's data sets; default data/import.
 
     Raises:
-        ParamsError: ``path`` is missing or of an unknown kind; nothing was touched.
-        PipelineError: no picture in it, or an archive that cannot be read to its end.
+        ParamsError: one of them is missing or of an unknown kind; nothing was touched.
+        PipelineError: no picture in it, or it cannot be read to its end.
     """
-    path = path.expanduser()
-    if not path.exists():
-        raise ParamsError(f"{path}: does not exist; expected a folder, tar or zip of pictures")
-    if path.is_file() and not (tarfile.is_tarfile(path) or zipfile.is_zipfile(path)):
-        raise ParamsError(f"{path}: is no folder and no tar or zip that can be read")
+    check_specs(specs, labels, classes, workspace)
     with exclusive(workspace.here / ".cache" / "scrape.lock", "scraping or importing"):
-        try:
-            store = Store(workspace.cache / "scrape" / "store")
-            found, refused = _take_in(path, store, max_bytes)
-        except OSError as error:  # a full disk, no rights
-            raise PipelineError(f"{path}: its pictures cannot be kept: {error}") from None
-        if not found:
-            raise PipelineError(f"{path}: holds no pictures (jpg, png, webp, gif, bmp)")
-        rows = _rows(found, slug(_stem(path)))
+        store = Store(workspace.cache / "scrape" / "store")
+        collections = []
+        for spec in specs:
+            try:
+                if spec.startswith(PREFIX):
+                    folder = place(root or "data/import", workspace)
+                    one = read_torchvision(spec, folder, store, max_bytes)
+                elif is_array(spec):
+                    given = None if labels is None else place(labels, workspace)
+                    path = place(spec, workspace)
+                    one = read_arrays(path, given, list(classes), store, max_bytes)
+                else:
+                    one = read_class_folders(place(spec, workspace), store, max_bytes)
+            except OSError as error:  # a full disk, no rights
+                raise PipelineError(f"{spec}: its pictures cannot be kept: {error}") from None
+            collections.append(one)
+        rows = merged_rows(collections, _sources(specs, collections))
         files = materialise(rows, store, workspace.raw)
-    return _count(rows, files, refused)
+    return _count(rows, files, sum(one.refused for one in collections))
 
 
-def slug(name: str) -> str:
-    """A class name of a-z, 0-9 and _; names without any such character keep apart by a hash."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    plain = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
-    return plain or f"class_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+def place(spec: str, workspace: Workspace) -> Path:
+    """Where a path of params.yaml lies."""
+    return workspace.shared / Path(spec).expanduser()
 
 
-def _stem(path: Path) -> str:
-    name = path.resolve().name
-    return re.sub(r"(\.(tar|zip|tgz|tbz2?|txz|gz|bz2|xz))+$", "", name, flags=re.IGNORECASE)
+def is_array(spec: str) -> bool:
+    return spec.lower().endswith(".npy")
 
 
-def _take_in(
-    path: Path, store: Store, max_bytes: int
-) -> tuple[dict[tuple[str, ...], Content], int]:
-    """The content of every picture by its path, all of it in the store; and how many refused."""
-    found: dict[tuple[str, ...], Content] = {}
-    refused = total = 0
+def check_specs(
+    specs: Sequence[str], labels: str | None, classes: Sequence[str], workspace: Workspace
+) -> None:
+    """What can be said before anything is read.
 
-    def keep(member: Member) -> Content | None:
-        parts, data = member
-        content = examine(data)
-        if content.ext == "bin" and PurePosixPath(parts[-1]).suffix.lower() not in _SUFFIXES:
-            return None
-        if len(data) <= max_bytes:
-            store.put(data, content)
-        return content
-
-    with bar(None, f"import {path.name}", "files") as shown, ThreadPoolExecutor(4) as pool:
-        for batch in _batches(_members(path, max_bytes)):
-            for member, content in zip(batch, pool.map(keep, batch), strict=True):
-                total += len(member[1])
-                if content is not None and len(member[1]) > max_bytes:
-                    refused += 1
-                elif content is not None:
-                    found[member[0]] = content
-            shown.update(len(batch))
-            if len(found) > _MOST_FILES or total > _MOST_BYTES:
-                raise PipelineError(f"{path}: more than can be meant ({total:,} bytes so far)")
-    return found, refused
-
-
-def _batches(members: Iterator[Member]) -> Iterator[list[Member]]:
-    batch: list[Member] = []
-    size = 0
-    for member in members:
-        batch.append(member)
-        size += len(member[1])
-        if len(batch) == _BATCH_FILES or size > _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    yield batch
-
-
-def _members(path: Path, max_bytes: int) -> Iterator[Member]:
-    """Regular files with their content (one byte over ``max_bytes`` at most), hidden ones not."""
-    try:
-        if path.is_dir():
-            pairs = _of_folder(path, max_bytes)
-        elif tarfile.is_tarfile(path):
-            pairs = _of_tar(path, max_bytes)
-        else:
-            pairs = _of_zip(path, max_bytes)
-        for name, data in pairs:
-            parts = tuple(part for part in PurePosixPath(name).parts if part not in ("/", "."))
-            hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-            if parts and not hidden:  # also: no ".."
-                yield parts, data
-    except (
-        *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
-        *(OSError, RuntimeError, NotImplementedError),  # RuntimeError: a zip with a password
-    ) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise PipelineError(f"{path}: cannot be read to its end ({reason}); nothing done") from None
-
-
-def _of_folder(path: Path, max_bytes: int) -> Iterator[tuple[str, bytes]]:
-    for folder, folders, names in os.walk(path):
-        folders.sort()
-        for name in sorted(names):
-            file = Path(folder, name)
-            if file.is_file():  # a link to a picture counts, a pipe does not
-                with file.open("rb") as opened:
-                    yield file.relative_to(path).as_posix(), opened.read(max_bytes + 1)
-
-
-def _of_tar(path: Path, max_bytes: int) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(path, "r|*") as archive:  # a stream: each byte is unpacked once
-        for member in archive:
-            file = archive.extractfile(member) if member.isreg() else None
-            if file is not None:
-                data = file.read(max_bytes + 1)
-                if len(data) < min(member.size, max_bytes + 1):
-                    raise tarfile.ReadError(f"{member.name} is cut short")
-                yield member.name, data
-
-
-def _of_zip(path: Path, max_bytes: int) -> Iterator[tuple[str, bytes]]:
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            if not member.is_dir():
-                with archive.open(member) as file:
-                    yield member.filename, file.read(max_bytes + 1)
-
-
-def _rows(found: dict[tuple[str, ...], Content], name: str) -> list[Row]:
-    """Manifest rows, the same whether the data set came as a folder or packed."""
-    classes: dict[str, list[tuple[str, Content]]] = defaultdict(list)
-    folders = [parts[:-1] for parts in found]
-    levels = zip(*folders, strict=False)  # ends with the shortest
-    outer = sum(1 for _ in itertools.takewhile(lambda level: len(set(level)) == 1, levels))
-    if outer:
-        name = slug(next(iter(found))[outer - 1])  # of pictures beside the class folders, too
-    for parts, content in found.items():
-        rest = parts[outer:]
-        if len(rest) > 2 and {each[outer].lower() for each in found} <= _SPLITS:
-            rest = (rest[1], rest[0], *rest[2:])
-        label = slug(rest[0]) if len(rest) > 1 else name
-        classes[label].append(("/".join(rest), content))
-    return [
-        Row(
-            breed=label,
-            query=label,
-            source="import",
-            rank=rank,
-            title=None,
-            image_url=f"import:{relative}",
-            page_url=None,
-            licence=None,
-            author=None,
-            fetched_at=None,
-            content=content,
+    Raises:
+        ParamsError: a data set is missing or of an unknown kind, or options are for none of them.
+    """
+    for spec in specs:
+        if spec.startswith(PREFIX):
+            parse(spec)
+            continue
+        path = place(spec, workspace)
+        if not path.exists():
+            raise ParamsError(f"{path}: does not exist; expected a folder, tar or zip of pictures")
+        packed = path.is_file() and not is_array(spec)
+        if packed and not (tarfile.is_tarfile(path) or zipfile.is_zipfile(path)):
+            raise ParamsError(f"{path}: is no folder and no tar or zip that can be read")
+    arrays = sum(is_array(spec) for spec in specs)
+    if (labels is not None or classes) and arrays != 1:
+        raise ParamsError(
+            f"labels and class names belong to one .npy of pictures; given were {arrays}"
         )
-        for label, files in sorted(classes.items())
-        for rank, (relative, content) in enumerate(sorted(files, key=lambda file: file[0]))
-    ]
+
+
+def _sources(specs: Sequence[str], collections: Sequence[Collection]) -> list[str]:
+    """What the manifest calls each data set: by its own name, kept apart by numbers."""
+    if len(collections) == 1 and not (specs[0].startswith(PREFIX) or is_array(specs[0])):
+        return ["import"]
+    seen: Counter[str] = Counter()
+    names = []
+    for one in collections:
+        seen[one.source] += 1
+        names.append(one.source + (f"_{seen[one.source]}" if seen[one.source] > 1 else ""))
+    return names
+
+
+def merged_rows(collections: Sequence[Collection], sources: Sequence[str]) -> list[Row]:
+    """The manifest's rows: the breeds of all data sets, in each the sets one after the other."""
+    names = common_names([[item.label for item in one.items] for one in collections])
+    ranks: Counter[str] = Counter()
+    rows = []
+    for source, one in zip(sources, collections, strict=True):
+        before = "" if source == "import" else f"{source}/"
+        for item in one.items:
+            label = names[item.label]
+            rows.append(
+                Row(
+                    breed=label,
+                    query=label,
+                    source=source,
+                    rank=ranks[label],
+                    title=None,
+                    image_url=f"import:{before}{item.place}",
+                    page_url=one.page,
+                    licence=None,
+                    author=None,
+                    fetched_at=None,
+                    content=item.content,
+                )
+            )
+            ranks[label] += 1
+    return sorted(rows, key=lambda row: (row.breed, row.rank))
 
 
 def _count(rows: list[Row], files: int, refused: int) -> dict[str, Any]:
-    by_breed: dict[str, dict[str, int]] = {}
+    by_breed: dict[str, dict[str, int]] = defaultdict(lambda: {"fetched": 0, "duplicates": 0})
     paths: dict[str, int] = {}
     for row in rows:
-        mine = by_breed.setdefault(row.breed, {"fetched": 0, "duplicates": 0})
-        mine["fetched"] += 1
-        mine["duplicates"] += row.path in paths
+        by_breed[row.breed]["fetched"] += 1
+        by_breed[row.breed]["duplicates"] += row.path in paths
         paths[row.path] = row.content.bytes
     return {
         "breeds": len(by_breed),
@@ -225,5 +165,6 @@ def _count(rows: list[Row], files: int, refused: int) -> dict[str, Any]:
         "missing": 0,
         "bytes": sum(paths.values()),
         "failures": {"too_large": refused} if refused else {},
-        "by_breed": by_breed,
+        "data_sets": dict(Counter(row.source for row in rows)),
+        "by_breed": dict(by_breed),
     }

@@ -159,6 +159,30 @@ def write_film(path: Path, frames: Sequence[np.ndarray], *, seconds: float = 4.0
         )
 
 
+def captioned_strip(frames: np.ndarray, captions: Sequence[str], *, scale: int = 2) -> np.ndarray:
+    """Pictures in a row, each with its lines of text below.
+
+    Args:
+        frames: uint8 F×S×S×3.
+        captions: F texts; a line break begins a line.
+    """
+    tile = frames.shape[1] * scale
+    size = _caption_size(tile)
+    lines = [caption.split("\n") for caption in captions]
+    step = round(size * 1.35)
+    # Small pictures are set apart as far as their captions need.
+    pitch = max(tile, *(_text_width(line, size) for block in lines for line in block)) + GAP
+    height = 2 * MARGIN + tile + step * max(map(len, lines)) + GAP
+    sheet = _Sheet(height, 2 * MARGIN + len(frames) * pitch - GAP)
+    for column, (image, block) in enumerate(zip(frames, lines, strict=True)):
+        centre = MARGIN + column * pitch + (pitch - GAP) / 2
+        sheet.paste(image, round(centre - tile / 2), MARGIN, scale)
+        for number, line in enumerate(block):
+            below = MARGIN + tile + GAP + (number + 0.5) * step
+            sheet.text(centre, below, line, size, FAINT, "mm")
+    return sheet.array()
+
+
 def write_png(path: Path, image: np.ndarray) -> None:
     """Write uint8 H×W×3 as PNG: the whole file or none."""
     with atomic_write(path) as file:

@@ -9,7 +9,7 @@ _COLUMNS = ("wanted", "found", "fetched", "duplicates", "failed")
 
 
 def summary(metrics: dict[str, Any]) -> str:
-    """The metrics of ``scrape`` or ``import_dataset`` as a few lines of text."""
+    """The metrics of ``scrape`` or ``import_datasets`` as a few lines of text."""
     by_breed: dict[str, dict[str, int]] = metrics["by_breed"]
     columns = [key for key in _COLUMNS if any(key in mine for mine in by_breed.values())]
     width = max(len("total"), *map(len, by_breed)) + 2

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline.dataset.importers import import_dataset, slug
+from pipeline.dataset.collection import slug
+from pipeline.dataset.importers import import_datasets
 from pipeline.errors import ParamsError, PipelineError
 from pipeline.workspace import Workspace
 
@@ -55,7 +56,7 @@ def zip_of(path: Path, files: dict[str, bytes]) -> Path:
 
 
 def imported(path: Path, where: Path, **options: int) -> pd.DataFrame:
-    import_dataset(path, Workspace(where, where), **options)
+    import_datasets([str(path)], Workspace(where, where), **options)
     return pd.read_parquet(where / "data" / "raw" / "manifest.parquet")
 
 
@@ -164,7 +165,7 @@ def test_a_file_over_the_limit_is_refused_and_counted(tmp_path: Path) -> None:
         "boxer/b.jpg": picture(3),
     }
     where = Workspace(tmp_path / "w", tmp_path / "w")
-    metrics = import_dataset(zip_of(tmp_path / "x.zip", big), where, max_bytes=5000)
+    metrics = import_datasets([str(zip_of(tmp_path / "x.zip", big))], where, max_bytes=5000)
     assert (metrics["fetched"], metrics["failures"]) == (2, {"too_large": 1})
 
 
