@@ -34,8 +34,9 @@ class Draw:
 
         One level is drawn from each of ``count`` strata of equal probability: each is distributed
         as it should be by itself, and together they cover the schedule, which lowers the variance
-        of the loss (Kingma et al. 2021, section 5.1, appendix I.1). The strata are shuffled so
-        that a place in the batch says nothing about the level.
+        of the loss (so does the low-discrepancy sampler of Kingma et al. 2021, whose levels share
+        one shift). The strata are shuffled so that a place in the batch says nothing about the
+        level.
         """
         u = (torch.arange(count) + torch.rand(count, generator=generator)) / count
         u = u[torch.randperm(count, generator=generator)].double()

@@ -20,7 +20,7 @@ def guided(
     Without ``guide`` the worse model is the same one without labels: classifier-free guidance (Ho &
     Salimans 2022, eq. 6; their w is ``scale - 1``; all objectives are linear in the estimate). With
     one it is that model with the labels: autoguidance (Karras et al. 2024, "Guiding a diffusion
-    model with a bad version of itself", eq. 4), which needs no labels at all.
+    model with a bad version of itself"), which needs no labels at all.
 
     Where nothing can differ (scale 1; no guide and no label, or a net that knows none) a level
     costs one evaluation, else two.

@@ -24,7 +24,7 @@ from pipeline.diffusion.steps import Step, at_level, pairs
 
 
 def dpmpp(denoise: Denoise, x: Tensor, levels: Tensor, order: int = 2) -> Iterator[Step]:
-    """DPM-Solver++ multistep (Lu et al. 2022, "DPM-Solver++", algorithm 2 and appendix B).
+    """DPM-Solver++ multistep (Lu et al. 2022, "DPM-Solver++", algorithm 2: 2M).
 
     Args:
         order: 2 (2M) or 3 (3M). The first steps have as many values as there are. A step to 0 is
@@ -66,9 +66,9 @@ def _dpmpp_step(x: Tensor, t: float, s: float, known: list[tuple[float, Tensor]]
 
 
 def unipc(denoise: Denoise, x: Tensor, levels: Tensor, order: int = 3) -> Iterator[Step]:
-    """UniPC, the multistep predictor-corrector (Zhao et al. 2023, algorithms 5 to 8, B(h) = e^h - 1
-    in data prediction): the value at each predicted point also corrects the step that led there,
-    which raises the order by one at no further evaluation."""
+    """UniPC, the multistep predictor-corrector (Zhao et al. 2023, with B(h) = e^h - 1, in data
+    prediction): the value at each predicted point also corrects the step that led there, which
+    raises the order by one at no further evaluation."""
     known: list[tuple[float, Tensor]] = []  # (lambda, denoised), newest first
     steps, start, used = pairs(levels), x, 0
     for i, (t, s) in enumerate(steps):
@@ -91,7 +91,7 @@ def _unipc_step(
     """From x at the newest of ``known`` to level exp(-there).
 
     The polynomial through the values is integrated against e^lambda: the weights solve a
-    Vandermonde system (the paper's eq. 9 and theorem 3.1).
+    Vandermonde system (the paper's theorem 3.1).
 
     Args:
         new: the value at the end of the step, which makes it the corrector.

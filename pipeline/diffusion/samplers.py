@@ -132,7 +132,8 @@ def noise_of_seeds(seeds: Sequence[Seed], shape: tuple[int, ...], device: torch.
     """Noise in which image k depends on ``seeds[k]`` alone, not on its batch companions.
 
     Between two seeds it is cos(a) first + sin(a) second with a = share pi / 2: two independent
-    unit Gaussians so mixed are one again, and the ends are those of the seeds themselves.
+    unit Gaussians so mixed are one again, and the ends are those of the seeds themselves. From a
+    seed to itself there is no way: two equal ones would add up to a variance of 2.
 
     Returns:
         A function that draws (len(seeds), *shape) unit noise, the next of each image's stream at
@@ -140,8 +141,8 @@ def noise_of_seeds(seeds: Sequence[Seed], shape: tuple[int, ...], device: torch.
     """
     streams = [
         (_stream(seed.first, shape), _stream(seed.second, shape), seed.share * math.pi / 2)
-        if isinstance(seed, Between)
-        else (_stream(seed, shape), None, 0.0)
+        if isinstance(seed, Between) and seed.first != seed.second
+        else (_stream(seed.first if isinstance(seed, Between) else seed, shape), None, 0.0)
         for seed in seeds
     ]
 

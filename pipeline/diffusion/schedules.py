@@ -38,7 +38,7 @@ class Schedule:
 
     @property
     def alpha_bar(self) -> Tensor:
-        """(T,) float64, falling: Ho et al. 2020, after eq. 4; sigma^2 = (1 - a) / a."""
+        """(T,) float64, falling: Ho et al. 2020, eq. 4; sigma^2 = (1 - a) / a."""
         return 1 / (1 + self.sigmas**2)
 
     @property
@@ -92,9 +92,8 @@ class Schedule:
             grid: ``timesteps`` spaces them evenly in t, always from t = T (what a DDPM or DDIM
                 wants); ``karras`` spaces sigma^(1/7) evenly from min(sigma_T, 80) down to the
                 least (Karras et al. 2022, eq. 5: what Euler's and Heun's methods want);
-                ``logsnr`` spaces log sigma evenly between the same (Lu et al. 2022, section 5:
-                what multistep solvers want). A continuous process has no t: its ``timesteps``
-                are those of ``karras``.
+                ``logsnr`` spaces log sigma evenly between the same (what multistep solvers want). A
+                continuous process has no t: its ``timesteps`` are those of ``karras``.
 
         Returns:
             (n + 1,) float64 with n <= steps; the last is 0. Levels that fall on one trained
@@ -143,7 +142,7 @@ def cosine(timesteps: int, s: float = 0.008) -> Schedule:
 
 
 def sigmoid(timesteps: int, start: float = -3.0, end: float = 3.0, tau: float = 1.0) -> Schedule:
-    """alpha_bar(t) falls as a logistic curve (Jabri, Fleet & Chen 2022, algorithm 4)."""
+    """alpha_bar(t) falls as a logistic curve (Jabri, Fleet & Chen 2022), clipped as ``cosine``."""
     t = torch.arange(timesteps + 1, dtype=torch.float64) / timesteps
     curve = torch.sigmoid(torch.tensor([start, end], dtype=torch.float64) / tau)
     f = (curve[1] - torch.sigmoid((t * (end - start) + start) / tau)) / (curve[1] - curve[0])

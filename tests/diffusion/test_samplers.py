@@ -8,6 +8,7 @@ from known_denoisers import gaussian_denoiser, ideal_denoiser
 
 from pipeline.diffusion.samplers import (
     GRIDS,
+    Between,
     ddim,
     ddpm,
     evaluations,
@@ -134,6 +135,14 @@ def test_noise_of_an_image_depends_on_its_seed_alone():
     for i in range(3):
         assert torch.equal(together(i)[1], alone(i)[0])
     assert not torch.equal(together(3)[0], together(4)[0])
+
+
+def test_noise_between_seeds_is_unit_noise_also_from_a_seed_to_itself():
+    """Two equal draws mixed like two independent ones would have a variance of 2."""
+    for ends in ((3, 4), (5, 5)):
+        for share in (0.0, 0.3, 0.5, 1.0):
+            noise = noise_of_seeds([Between(*ends, share)], (3, 64, 64), CPU)(0)
+            assert noise.std().item() == pytest.approx(1, abs=0.03)
 
 
 def test_out_of_range_values_are_clamped_not_wrapped():
