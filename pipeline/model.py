@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from pipeline.diffusion.samplers import Seed, from_uint8, to_uint8
 from pipeline.diffusion.sampling import Sampling, frame_places, walk
 from pipeline.diffusion.schedules import Schedule, make_schedule
 from pipeline.diffusion.steps import Step
-from pipeline.errors import PipelineError
+from pipeline.errors import ParamsError, PipelineError
 from pipeline.nets import build_net
 from pipeline.params import NetParams, Params, ScheduleParams
 
@@ -62,17 +63,15 @@ class Architecture:
         )
 
     def noise(self) -> Schedule:
-        """The noise schedule."""
+        """The noise schedule. Raises ``ParamsError`` for constants that make none."""
         c = self.constants
-        return make_schedule(
-            self.schedule,
-            self.timesteps,
-            c.beta_start,
-            c.beta_end,
-            c.rescale,
-            c.sigma_min,
-            c.sigma_max,
-        )
+        ends = c.beta_start, c.beta_end, c.rescale, c.sigma_min, c.sigma_max
+        try:
+            return make_schedule(self.schedule, self.timesteps, *ends)
+        except ValueError as error:
+            raise ParamsError(
+                f"train.schedule and train.timesteps ({self.timesteps}) make no process: {error}"
+            ) from None
 
     def build(self) -> Denoiser:
         """A denoiser with fresh weights (drawn from torch's global generator)."""
@@ -302,8 +301,11 @@ def _read_weights(path: Path, info: dict[str, Any]) -> dict[str, Tensor]:
 def _with_weights(
     architecture: Architecture, weights: dict[str, Tensor], place: torch.device
 ) -> Denoiser:
-    denoiser = architecture.build()
-    denoiser.net.load_state_dict(weights)
+    # On ``meta`` first: a model.json that asks for more than its weights hold allocates nothing.
+    with torch.device("meta"):
+        net = build_net(architecture.net, len(architecture.classes), architecture.size)
+    net.load_state_dict(weights, assign=True)
+    denoiser = Denoiser(net, architecture.noise(), architecture.objective, architecture.sigma_data)
     return denoiser.eval().requires_grad_(False).to(place)
 
 
@@ -324,6 +326,9 @@ def _architecture(plain: dict[str, Any]) -> Architecture:
         },
         "model.json",
     )
+    sigma_data = float(plain["sigma_data"])
+    if not 0 < sigma_data < math.inf:
+        raise ValueError(f"sigma_data: got {sigma_data}, expected a positive number")
     return Architecture(
         NetParams(**plain["net"]),
         plain["size"],
@@ -331,6 +336,6 @@ def _architecture(plain: dict[str, Any]) -> Architecture:
         plain["schedule"],
         plain["timesteps"],
         plain["objective"],
-        float(plain["sigma_data"]),
+        sigma_data,
         ScheduleParams(**plain["constants"]),
     )

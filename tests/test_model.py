@@ -1,5 +1,6 @@
 """A saved model is enough to sample, and samples are a function of label and seed."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,7 +11,8 @@ from pipeline.diffusion.samplers import GRIDS, Between
 from pipeline.diffusion.sampling import Sampling
 from pipeline.errors import ParamsError, PipelineError
 from pipeline.model import Architecture, Model, initialise, load_model, save_model
-from pipeline.params import NetParams
+from pipeline.nets import build_net
+from pipeline.params import NetParams, ScheduleParams
 
 ARCHITECTURE = Architecture(
     NetParams(width=16, patch=2, multipliers=[1, 2], blocks=1, attention=[4]),
@@ -133,6 +135,44 @@ def test_a_model_that_asks_for_too_much_is_refused_by_the_schema(saved):
     (saved / "model.json").write_text(json.dumps(info))
     with pytest.raises(ParamsError, match=r"model\.json: train\.net\.width"):
         load_model(saved)
+
+
+def test_a_model_that_asks_for_more_than_its_weights_hold_allocates_nothing(saved, monkeypatch):
+    """Within the schema's bounds a net could still ask for more memory than there is."""
+    info = json.loads((saved / "model.json").read_text())
+    info["architecture"]["net"] |= {"width": 1024, "multipliers": [16] * 2, "blocks": 8}
+    (saved / "model.json").write_text(json.dumps(info))
+    devices = set()
+
+    def built(*arguments):
+        net = build_net(*arguments)
+        devices.update(parameter.device.type for parameter in net.parameters())
+        return net
+
+    monkeypatch.setattr("pipeline.model.build_net", built)
+    with pytest.raises(PipelineError, match="do not fit the architecture"):
+        load_model(saved, "cpu")
+    assert devices == {"meta"}
+
+
+@pytest.mark.parametrize("value", [float("nan"), 0, -1, float("inf")])
+def test_a_spread_of_the_data_that_is_none_is_refused(saved, value):
+    info = json.loads((saved / "model.json").read_text())
+    info["architecture"]["sigma_data"] = value
+    (saved / "model.json").write_text(json.dumps(info))
+    with pytest.raises(PipelineError, match="sigma_data: got"):
+        load_model(saved, "cpu")
+
+
+@pytest.mark.parametrize("changes", [{"beta_start": 0.4}, {"rescale": False}])
+def test_constants_that_make_no_process_are_one_line(changes):
+    """Far more noise than float64 can tell apart: levels would be infinite."""
+    constants = ScheduleParams(**changes)
+    much = dataclasses.replace(
+        ARCHITECTURE, schedule="linear", timesteps=100_000, constants=constants
+    )
+    with pytest.raises(ParamsError, match=r"train\.schedule .* make no process"):
+        much.noise()
 
 
 def test_a_device_that_is_not_there_is_named(saved):
