@@ -78,6 +78,21 @@ def test_labels_are_the_breeds_or_as_many_as_said(model: Model) -> None:
     assert "told 6 labels" in model(*context)[1]
 
 
+@pytest.mark.parametrize(
+    ("seed", "parameters"),
+    [
+        ("000", "62,438,883"),
+        ("001", "35,705,347"),
+        ("002", "1,480,963"),  # its five classes are the labels, whatever scrape.breeds says
+        ("003", "22,790,115"),
+        ("004", "93,417,859"),
+    ],
+)
+def test_a_seeds_preset_has_the_seeds_parameters(model: Model, seed: str, parameters: str) -> None:
+    code, out, _ = model(f"seed-{seed}")
+    assert code == 0 and f"\n{parameters} parameters" in out
+
+
 def test_a_name_is_a_preset_a_file_or_a_folder(model: Model, tmp_path: Path) -> None:
     assert model("demo")[1].splitlines()[:-3] == model()[1].splitlines()[:-3]
     assert "demo: unet" in model("demo")[1]

@@ -42,7 +42,7 @@ class Described:
     )
 )
 @click.argument("name", required=False, metavar="[NAME]")
-@click.option("--classes", type=COUNT, help="Labels it is told. [the breeds of the params]")
+@click.option("--classes", type=COUNT, help="Labels it is told. [as many as the params name]")
 @set_option
 def model(name: str | None, classes: int | None, assignments: tuple[str, ...]) -> None:
     """Show a net's layers, their output, parameters and forward FLOPs.
@@ -126,8 +126,10 @@ def _preset(workspace: Workspace, name: str) -> bool:
 
 def breeds(params: Params) -> int:
     """How many labels a training by ``params`` has, as far as they say."""
-    wanted = params.scrape.breeds
-    return wanted if isinstance(wanted, int) else len(wanted)
+    scrape = params.scrape
+    if scrape.import_path and scrape.import_classes:
+        return len(scrape.import_classes)
+    return scrape.breeds if isinstance(scrape.breeds, int) else len(scrape.breeds)
 
 
 # --------------------------------------------------------------------------- showing
