@@ -76,7 +76,8 @@ def run_stage(name: str, overrides: Sequence[str], **arguments: Any) -> None:
     stage = importlib.import_module(f"stages.{name}")
     metrics = stage.run(params, workspace, **arguments)
     if hasattr(stage, "summary"):
-        click.echo(stage.summary(metrics))
+        said = stage.summary(metrics)
+        click.echo(said if isinstance(said, str) else "\n".join(said))
     else:
         show_metrics(name, metrics)
     click.echo(dvc_advice(name, overrides, workspace), err=True)
