@@ -269,7 +269,7 @@ class EvaluateParams:
     neighbours: int = knob(
         16, "samples shown beside their nearest training images", low=1, high=256
     )
-    seed: int = knob(0, "seed of the samples", low=0)
+    seed: int = knob(0, "seed of the samples", low=0, high=2**31 - 1)
     device: str = knob("auto", "where to sample", choices=("auto", "cpu", "cuda", "mps"))
 
 

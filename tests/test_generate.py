@@ -12,6 +12,7 @@ from PIL import Image
 
 from pipeline.diffusion.samplers import Between
 from pipeline.diffusion.sampling import Sampling
+from pipeline.evaluation.montage import GAP, GROUND, MARGIN, enlarge
 from pipeline.model import Architecture, Model, initialise, load_model, save_model
 from pipeline.params import NetParams, load
 from pipeline.workspace import Workspace
@@ -142,10 +143,42 @@ def test_mistakes_are_one_line_and_write_nothing(pipeline: Pipeline) -> None:
     for arguments, code, said in (
         (["--breed", "cat"], 2, "it knows beagle, boxer, poodle"),
         (["--from", "note.txt"], 1, "--from note.txt: not a picture"),
+        (["--strength", "0"], 2, "0.0 is not in the range 0<x<=1"),
+        (["--steps", "1000000000"], 2, "evaluate.steps: got 1000000000, expected an integer"),
+        (["--guidance", "nan"], 2, "evaluate.guidance: got 'NaN', expected a number"),
+        (["--eta", "1.5"], 2, "evaluate.eta: got 1.5, expected a number from 0 to 1"),
+        (["--batch-size", "0"], 2, "evaluate.batch_size: got 0"),
+        (["--between", "1", "2", "-n", "1000000000"], 2, "is not in the range 1<=x<=100000"),
+        (["--seed", str(2**64)], 2, "is not in the range"),
     ):
         result = pipeline("generate", "--fname", "out/x", *arguments)
         assert result.code == code and said in result.err
         assert result.err.count("\n") == 1 and not Path("out").exists()
+
+
+@pytest.mark.usefixtures("model")
+def test_a_place_that_cannot_be_written_to_is_one_line(pipeline: Pipeline) -> None:
+    Path("file").write_text("a file, no folder")
+    result = pipeline("generate", "-n", "1", "--fname", "file/x", *QUICK)
+    assert result.code == 1 and "error: --fname file/x: cannot be written" in result.err
+    assert "Traceback" not in result.err
+
+
+def test_many_pictures_of_one_breed_are_a_sheet_and_not_a_line(
+    pipeline: Pipeline, model: Model
+) -> None:
+    """Seed 001 drew 100 at once; side by side they are wider than a film can be."""
+    arguments = ["-n", "40", "--breed", "boxer", "--fname", "p", "--sheet", "--no-strip"]
+    pipeline("generate", *arguments, "--sampler", "ddim", "--steps", "2", "--guidance", "1")
+    sheet = picture(Path("p_sheet.png"))
+    height = 2 * MARGIN + 3 * 32 + 2 * GAP  # 16 + 16 + 8
+    assert sheet.shape[0] == height
+    corner = sheet[-MARGIN - 32 : -MARGIN, -MARGIN - 8 * (32 + GAP) + GAP :][:, :32]
+    assert (corner == GROUND).all()  # nothing after the eighth of the last row
+    left = sheet.shape[1] - MARGIN - 16 * 32 - 15 * GAP
+    last = left + 7 * (32 + GAP)
+    expected = enlarge(picture(Path("p39.png")), 2)
+    assert np.array_equal(sheet[-MARGIN - 32 : -MARGIN, last : last + 32], expected)
 
 
 def test_without_a_model_it_says_what_makes_one(pipeline: Pipeline) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline import params as schema
-from pipeline.commands.common import COUNT, example
+from pipeline.commands.common import example, given
 from pipeline.errors import ParamsError, PipelineError
 from pipeline.workspace import Workspace
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 STRIP = 8  # frames of a strip of timesteps
 FILM = 48  # frames of a film at most
+COLUMNS = 16  # pictures a line of a sheet
+SEED = click.IntRange(0, 2**63 - 1)  # the generator's own limit lies above, by more than a count
 
 
 @click.command(
@@ -32,15 +35,15 @@ FILM = 48  # frames of a film at most
         "pipeline generate --breed pug --from my-dog.jpg --strength 0.6",
     )
 )
-@click.option("-n", "count", type=COUNT, default=3, help="How many pictures.")
+@click.option("-n", "count", type=click.IntRange(1, 100_000), default=3, help="How many pictures.")
 @click.option("--fname", default="plots/sample", help="Start of the file names: <fname>0.png ...")
 @click.option(
     "--breed", "breeds", multiple=True, metavar="NAME", help="Only this breed (repeat). [all]"
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Picture i has seed+i.")
+@click.option("--seed", type=SEED, default=0, help="Picture i has seed+i.")
 @click.option(
     "--between",
-    type=(click.IntRange(min=0), click.IntRange(min=0)),
+    type=(SEED, SEED),
     metavar="A B",
     help="The pictures from seed A to seed B, in even steps.",
 )
@@ -56,19 +59,19 @@ FILM = 48  # frames of a film at most
     default=0.6,
     help="With --from: how far it is taken back into noise.",
 )
-@click.option("--steps", type=COUNT, help="Steps of the solver. [params.yaml]")
+@click.option("--steps", type=int, help="Steps of the solver. [params.yaml]")
 @click.option("--sampler", type=click.Choice(schema.SAMPLERS), help="Solver. [params.yaml]")
-@click.option("--guidance", type=click.FloatRange(min=0), help="1: none. [params.yaml]")
+@click.option("--guidance", type=float, help="1: none. [params.yaml]")
 @click.option(
     "--guide",
     type=click.Choice(schema.GUIDES),
     help="What guides: the model without labels, or its early snapshot. [params.yaml]",
 )
-@click.option("--eta", type=click.FloatRange(0, 1), help="Noise in ddim's steps. [params.yaml]")
+@click.option("--eta", type=float, help="Noise in ddim's steps. [params.yaml]")
 @click.option(
     "--variance", type=click.Choice(schema.VARIANCES), help="Of ddpm's steps. [params.yaml]"
 )
-@click.option("--batch-size", type=COUNT, help="Pictures drawn at once. [params.yaml]")
+@click.option("--batch-size", type=int, help="Pictures drawn at once. [params.yaml]")
 @click.option(
     "--strip/--no-strip",
     default=True,
@@ -91,7 +94,6 @@ def generate(
     between: tuple[int, int] | None,
     original: Path | None,
     strength: float,
-    batch_size: int | None,
     strip: bool,
     sheet: bool,
     film: bool,
@@ -108,24 +110,27 @@ def generate(
     folder = folder or workspace.models
     if not (folder / "model.json").is_file():
         raise PipelineError(f"{folder}: no trained model here; `dvc repro` makes one")
-    defaults = schema.load(workspace.params).evaluate
+    # As knobs, so that the bounds and the words are those of params.yaml.
+    overrides = given({f"evaluate.{name}": value for name, value in settings.items()})
+    chosen = schema.load(workspace.params, overrides).evaluate
 
     import torch
 
     from pipeline import progress
     from pipeline.model import load_model
 
-    how = sampling(defaults, settings, strength if original else 1.0)
+    how = sampling(chosen, strength if original else 1.0)
     start = None if original is None else read_start(original, folder)
     model = load_model(folder, device)
     labels = choose(model.classes, breeds, count, turns=between is None)
     seeds = seeds_of(seed, between, count)
-    size = batch_size or defaults.batch_size
-    frames: list[list[np.ndarray]] = []
+    size = chosen.batch_size
+    files: list[Path] = []
+    together: list[list[np.ndarray]] = []
     with progress.bar(count, "generate", "pictures") as shown:
         for first in range(0, count, size):
             some = slice(first, first + size)
-            frames += draw(
+            frames = draw(
                 model,
                 torch.tensor(labels[some]),
                 seeds[some],
@@ -135,20 +140,18 @@ def generate(
                 film,
                 shown.update,
             )
-    write(frames, [model.classes[label] for label in labels], fname, strip)
-    write_together(frames, labels, model.classes, fname, sheet, film)
+            files += write(frames, first, fname, strip)
+            together += frames if sheet or film else []
+    for path, label in zip(files, labels, strict=True):
+        click.echo(f"{path}  {model.classes[label]}")
+    write_together(together, labels, model.classes, fname, sheet, film)
 
 
-def sampling(
-    defaults: schema.EvaluateParams, settings: dict[str, Any], strength: float
-) -> Sampling:
-    """What params.yaml says, and the command line in place of it."""
+def sampling(chosen: schema.EvaluateParams, strength: float) -> Sampling:
     from pipeline.diffusion.sampling import Sampling
 
     names = ("sampler", "steps", "guidance", "guide", "eta", "variance")
-    values = {name: getattr(defaults, name) for name in names}
-    values |= {name: value for name, value in settings.items() if value is not None}
-    return Sampling(**values, strength=strength)
+    return Sampling(**{name: getattr(chosen, name) for name in names}, strength=strength)
 
 
 def read_start(path: Path, folder: Path) -> np.ndarray:
@@ -195,18 +198,28 @@ def draw(
     return [list(frames) for frames in zip(*taken, strict=True)]
 
 
-def write(frames: list[list[np.ndarray]], names: list[str], fname: str, strip: bool) -> None:
-    """A file for each picture, and one for its way from noise."""
+def write(frames: list[list[np.ndarray]], first: int, fname: str, strip: bool) -> list[Path]:
+    """A file for each picture, numbered from ``first``, and one for its way from noise."""
     from pipeline.diffusion.sampling import frame_places
     from pipeline.evaluation.montage import filmstrip, write_png
 
-    for i, (taken, name) in enumerate(zip(frames, names, strict=True)):
-        path = Path(f"{fname}{i}.png")
-        write_png(path, taken[-1])
-        if strip:
-            shown = [taken[place] for place in frame_places(len(taken), STRIP)]
-            write_png(Path(f"{fname}{i}_timesteps.png"), filmstrip(shown))
-        click.echo(f"{path}  {name}")
+    paths = [Path(f"{fname}{first + i}.png") for i in range(len(frames))]
+    with writing(fname):
+        for path, taken in zip(paths, frames, strict=True):
+            write_png(path, taken[-1])
+            if strip:
+                shown = [taken[place] for place in frame_places(len(taken), STRIP)]
+                write_png(path.with_name(f"{path.stem}_timesteps.png"), filmstrip(shown))
+    return paths
+
+
+@contextmanager
+def writing(fname: str) -> Iterator[None]:
+    """A place that cannot be written to, or a film beyond its format, is one line."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise PipelineError(f"--fname {fname}: cannot be written: {error}") from None
 
 
 def write_together(
@@ -224,14 +237,15 @@ def write_together(
 
     def grid(place: int) -> np.ndarray:
         images = np.stack([taken[place] for taken in frames])
-        return sample_grid(images, np.array(labels), classes)
+        return sample_grid(images, np.array(labels), classes, wrap=COLUMNS)
 
-    if sheet:
-        write_png(Path(f"{fname}_sheet.png"), grid(-1))
-        click.echo(f"{fname}_sheet.png")
-    if film:
-        write_film(Path(f"{fname}.webp"), [grid(place) for place in range(len(frames[0]))])
-        click.echo(f"{fname}.webp")
+    with writing(fname):
+        if sheet:
+            write_png(Path(f"{fname}_sheet.png"), grid(-1))
+            click.echo(f"{fname}_sheet.png")
+        if film:
+            write_film(Path(f"{fname}.webp"), [grid(place) for place in range(len(frames[0]))])
+            click.echo(f"{fname}.webp")
 
 
 def choose(

@@ -20,6 +20,7 @@ INK = (232, 234, 238)
 FAINT = (158, 164, 174)
 GAP = 4
 MARGIN = 12
+_WEBP = 16_383  # pixels a side at most
 _WRAP = 12  # characters of a breed's name a line
 
 
@@ -29,23 +30,31 @@ def sample_grid(
     classes: Sequence[str],
     *,
     columns: int | None = None,
+    wrap: int | None = None,
     scale: int = 2,
 ) -> np.ndarray:
-    """A row of pictures per breed, its name at the left.
+    """A row of pictures per breed, or several, its name at the left of the first.
 
     Args:
         images: uint8 N×S×S×3.
         labels: N; -1 is shown as "any breed".
         classes: names of the labels.
-        columns: pictures a row at most; default the largest count of a breed.
+        columns: pictures a breed at most; default all.
+        wrap: pictures a row at most, the others of the breed in rows below; default all in one.
         scale: whole enlargement.
 
     Returns:
         uint8 H×W×3.
     """
     present = [int(label) for label in np.unique(labels)]
-    rows = [images[labels == label][:columns] for label in present]
-    names = [spoken(classes[label]) if label >= 0 else "any breed" for label in present]
+    rows, names = [], []
+    for label in present:
+        shown = images[labels == label][:columns]
+        step = wrap or len(shown)
+        below = [shown[start : start + step] for start in range(0, len(shown), step)]
+        rows += below
+        names += [spoken(classes[label]) if label >= 0 else "any breed"]
+        names += [""] * (len(below) - 1)
     tile = images.shape[1] * scale
     size = text_size(tile)
     lines = [_wrap(name) for name in names]
@@ -143,8 +152,12 @@ def filmstrip(frames: Sequence[np.ndarray], *, scale: int = 1) -> np.ndarray:
 def write_film(path: Path, frames: Sequence[np.ndarray], *, seconds: float = 4.0) -> None:
     """Write uint8 H×W×3 frames as an endless, lossless WebP: the whole file or none.
 
-    The last frame stays as long as a third of the way there, so that it can be looked at.
+    The last frame stays as long as a third of the way there, so that it can be looked at. Raises
+    ``ValueError`` if the frames are larger than the format allows.
     """
+    height, width = frames[0].shape[:2]
+    if max(height, width) > _WEBP:
+        raise ValueError(f"a film of {width}x{height} pixels; WebP ends at {_WEBP} a side")
     each = max(20, round(1000 * seconds / len(frames)))
     first, *others = (Image.fromarray(frame) for frame in frames)
     with atomic_write(path) as file:
