@@ -58,13 +58,19 @@ class Schedule:
         )
 
     @cached_property
-    def _log_sigmas(self) -> Tensor:
-        with torch.inference_mode(False):  # kept for training too, whoever asks first
-            return self.sigmas.log()
+    def _tables(self) -> dict[torch.device, Tensor]:
+        return {}
+
+    def _log_sigmas(self, device: torch.device) -> Tensor:
+        """Copied to a device once: a copy for each evaluation would make the device wait."""
+        if device not in self._tables:
+            with torch.inference_mode(False):  # kept for training too, whoever asks first
+                self._tables[device] = self.sigmas.log().to(device)
+        return self._tables[device]
 
     def index(self, sigma: Tensor) -> Tensor:
         """The 0-based timestep whose noise level is nearest to ``sigma`` (any shape), in log."""
-        known = self._log_sigmas.to(sigma.device)
+        known = self._log_sigmas(sigma.device)
         wanted = sigma.double().log()
         right = torch.searchsorted(known, wanted).clamp(1, self.timesteps - 1)
         left = right - 1

@@ -113,6 +113,13 @@ def test_few_timestep_levels_start_from_the_noisiest(steps):
     assert len(levels) == steps + 1
 
 
+def test_the_table_of_levels_is_copied_to_a_device_once():
+    """Seeds 001 and 004 looked it up on the CPU in each step, and waited for the copy."""
+    schedule, elsewhere = linear(100), torch.device("meta")
+    assert schedule._log_sigmas(elsewhere) is schedule._log_sigmas(elsewhere)
+    assert schedule._log_sigmas(elsewhere).device == elsewhere
+
+
 def test_karras_levels_start_below_the_useful_maximum():
     assert cosine(1000).levels(18, "karras")[0] <= MAX_SIGMA * 1.1
 
