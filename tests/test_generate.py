@@ -10,6 +10,7 @@ import torch
 from command_line import Pipeline, command_line, project_folder
 from PIL import Image
 
+from pipeline.commands.generate import FILM, STRIP, draw
 from pipeline.diffusion.samplers import Between
 from pipeline.diffusion.sampling import Sampling
 from pipeline.evaluation.montage import GAP, GROUND, MARGIN, enlarge
@@ -95,6 +96,15 @@ def test_the_strip_begins_in_noise_and_ends_in_the_picture(
     assert strip[:, :16].std() > 60  # unit noise over the whole range
 
 
+def test_of_a_long_way_only_the_frames_that_are_shown_are_held(model: Model) -> None:
+    """Seed 001 held every step of every picture: 2.5 GB for a hundred."""
+    labels, how = torch.tensor([0, 1]), Sampling("ddim", 100, 1.0)
+    for film, most in ((False, STRIP), (True, FILM)):
+        frames = draw(model, labels, [0, 1], how, None, True, film, lambda n: None)
+        assert [len(taken) for taken in frames] == [most, most]
+        assert np.array_equal(frames[1][-1], model.sample(labels, [0, 1], how)[1])
+
+
 def test_a_sheet_and_a_film_show_all_pictures(pipeline: Pipeline, model: Model) -> None:
     result = pipeline("generate", "-n", "6", "--fname", "p", "--sheet", "--film", *QUICK)
     assert result.code == 0
@@ -144,6 +154,7 @@ def test_mistakes_are_one_line_and_write_nothing(pipeline: Pipeline) -> None:
         (["--breed", "cat"], 2, "it knows beagle, boxer, poodle"),
         (["--from", "note.txt"], 1, "--from note.txt: not a picture"),
         (["--strength", "0"], 2, "0.0 is not in the range 0<x<=1"),
+        (["--strength", "0.5"], 2, "--strength: says how much of --from is kept"),
         (["--steps", "1000000000"], 2, "evaluate.steps: got 1000000000, expected an integer"),
         (["--guidance", "nan"], 2, "evaluate.guidance: got 'NaN', expected a number"),
         (["--eta", "1.5"], 2, "evaluate.eta: got 1.5, expected a number from 0 to 1"),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 STRIP = 8  # frames of a strip of timesteps
 FILM = 48  # frames of a film at most
+STRENGTH = 0.6  # of a start from a picture
 COLUMNS = 16  # pictures a line of a sheet
 SEED = click.IntRange(0, 2**63 - 1)  # the generator's own limit lies above, by more than a count
 
@@ -56,8 +57,7 @@ SEED = click.IntRange(0, 2**63 - 1)  # the generator's own limit lies above, by 
 @click.option(
     "--strength",
     type=click.FloatRange(0, 1, min_open=True),
-    default=0.6,
-    help="With --from: how far it is taken back into noise.",
+    help="With --from: how far it is taken back into noise. [0.6]",
 )
 @click.option("--steps", type=int, help="Steps of the solver. [params.yaml]")
 @click.option("--sampler", type=click.Choice(schema.SAMPLERS), help="Solver. [params.yaml]")
@@ -93,7 +93,7 @@ def generate(
     seed: int,
     between: tuple[int, int] | None,
     original: Path | None,
-    strength: float,
+    strength: float | None,
     strip: bool,
     sheet: bool,
     film: bool,
@@ -110,6 +110,8 @@ def generate(
     folder = folder or workspace.models
     if not (folder / "model.json").is_file():
         raise PipelineError(f"{folder}: no trained model here; `dvc repro` makes one")
+    if strength is not None and original is None:
+        raise ParamsError("--strength: says how much of --from is kept, which was not given")
     # As knobs, so that the bounds and the words are those of params.yaml.
     overrides = given({f"evaluate.{name}": value for name, value in settings.items()})
     chosen = schema.load(workspace.params, overrides).evaluate
@@ -119,9 +121,9 @@ def generate(
     from pipeline import progress
     from pipeline.model import load_model
 
-    how = sampling(chosen, strength if original else 1.0)
-    start = None if original is None else read_start(original, folder)
+    how = sampling(chosen, (strength or STRENGTH) if original else 1.0)
     model = load_model(folder, device)
+    start = None if original is None else read_start(original, model.size)
     labels = choose(model.classes, breeds, count, turns=between is None)
     seeds = seeds_of(seed, between, count)
     size = chosen.batch_size
@@ -154,13 +156,12 @@ def sampling(chosen: schema.EvaluateParams, strength: float) -> Sampling:
     return Sampling(**{name: getattr(chosen, name) for name in names}, strength=strength)
 
 
-def read_start(path: Path, folder: Path) -> np.ndarray:
-    """The centre square of a picture at the model's size, uint8 S x S x 3."""
+def read_start(path: Path, size: int) -> np.ndarray:
+    """The centre square of a picture, uint8 S x S x 3."""
     from pipeline.images import PictureError, open_picture, shrink_and_crop
-    from pipeline.model import read_info
 
     try:
-        return shrink_and_crop(open_picture(path), int(read_info(folder)["architecture"]["size"]))
+        return shrink_and_crop(open_picture(path), size)
     except PictureError as error:
         raise PipelineError(f"--from {path}: {error}") from None
 
