@@ -11,6 +11,8 @@ from pipeline.dataset.collection import Collection, keep_all, numbered, slug, un
 from pipeline.errors import ParamsError
 from pipeline.raw import Store
 
+_MOST_CLASSES = 10_000
+
 
 def read_arrays(
     path: Path, labels: Path | None, classes: list[str], store: Store, max_bytes: int
@@ -72,6 +74,8 @@ def label_numbers(path: Path, count: int) -> tuple[np.ndarray, int]:
     numbers = table.astype(np.int64)
     if (numbers != table).any() or numbers.min(initial=0) < 0:
         raise ParamsError(f"{path}: its labels are not all whole numbers from 0")
+    if numbers.max() >= _MOST_CLASSES:
+        raise ParamsError(f"{path}: has label {numbers.max()}; labels count the classes from 0")
     return numbers, int(numbers.max()) + 1
 
 

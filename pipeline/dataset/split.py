@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter, defaultdict
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,9 @@ def held_out(table: pd.DataFrame, share: float) -> np.ndarray:
     left = members["breed"].value_counts().to_dict()
     quota = {breed: round(count * share) for breed, count in left.items()}
     chosen: set[str] = set()
-    sizes = {key: part["breed"].value_counts() for key, part in members.groupby("group")}
+    sizes: dict[str, Counter[str]] = defaultdict(Counter)
+    for key, breed in zip(members["group"], members["breed"], strict=True):
+        sizes[key][breed] += 1
     for key in sorted(sizes, key=_place):
         size = sizes[key]
         fits = all(quota[breed] >= count and left[breed] > count for breed, count in size.items())

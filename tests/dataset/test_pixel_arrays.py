@@ -95,6 +95,8 @@ def bad(folder: Path, name: str) -> tuple[str, str | None, list[str]]:
         np.save(labels, np.ones((COUNT, 5)))
     elif name == "negative":
         np.save(labels, numbers - 1)
+    elif name == "huge label":
+        np.save(labels, np.full(COUNT, 10**12))
     elif name == "few names":
         return str(file), str(labels), NAMES[:4]
     elif name == "one name":
@@ -117,6 +119,7 @@ def bad(folder: Path, name: str) -> tuple[str, str | None, list[str]]:
         ("short", "expected 40 labels"),
         ("two hot", "not one-hot"),
         ("negative", "whole numbers from 0"),
+        ("huge label", "has label 1000000000000; labels count"),
         ("few names", "has label 4, but 4 class names were given"),
         ("one name", "two classes are called hero"),
         ("no labels", "none.npy: does not exist"),
