@@ -23,6 +23,7 @@ import torch
 from pipeline.dataset.dataset import Dataset
 from pipeline.diffusion.samplers import evaluations
 from pipeline.diffusion.sampling import Sampling
+from pipeline.errors import run_cleanly
 from pipeline.evaluation.distances import distances
 from pipeline.evaluation.montage import sample_grid, write_png
 from pipeline.evaluation.recognition import BreedClassifier
@@ -178,8 +179,8 @@ def report(
         f"{device}, {os.cpu_count()} cores, torch {torch.__version__}; "
         f"{options.samples} pictures of {model.size}x{model.size}, guidance {options.guidance:g}, "
         f"model of {model.info['parameters']:,} parameters trained on "
-        f"{model.info['training'].get('images', 0):,} images ({model.info['training'].get('seed')} "
-        "the seed). Lower is better, but for breed_accuracy.",
+        f"{model.info['training'].get('images', 0):,} images. Lower is better, but for "
+        "breed_accuracy.",
         "",
         "| sampler, steps | evaluations | ms a picture | times as fast | "
         + " | ".join(names)
@@ -210,4 +211,4 @@ def report(
 
 
 if __name__ == "__main__":
-    main()
+    run_cleanly(main)
