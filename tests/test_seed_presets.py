@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,16 @@ def test_the_sprites_of_seed_002_survive_dedupe_and_have_names() -> None:
     for width in (128, 256):
         wide = load(REPOSITORY / "presets" / "seed-002.yaml", [f"train.net.width={width}"])
         assert wide.train.net.width == width
+
+
+def test_every_test_that_the_page_on_the_seeds_names_is_there() -> None:
+    page = (REPOSITORY / "docs" / "seeds.md").read_text(encoding="utf-8")
+    tests = "".join(
+        path.read_text(encoding="utf-8") for path in (REPOSITORY / "tests").rglob("test_*.py")
+    )
+    named = set(re.findall(r"`(test_\w+)`", page))
+    assert len(named) > 20
+    assert not {name for name in named if f"def {name}(" not in tests}
 
 
 def test_where_the_seeds_pictures_come_from() -> None:
