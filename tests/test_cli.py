@@ -77,6 +77,14 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Calls:
     return calls
 
 
+@pytest.mark.parametrize("said", ["one: 1\ntwo: 2", ["one: 1", "two: 2"]], ids=["text", "lines"])
+def test_a_stages_own_summary_is_printed_as_lines(
+    pipeline: Pipeline, stage: Calls, said: str | list[str]
+) -> None:
+    sys.modules["stages.dedupe"].summary = lambda metrics: said  # type: ignore[attr-defined]
+    assert pipeline("dedupe").out == "one: 1\ntwo: 2\n"
+
+
 # ------------------------------------------------------------------ help
 
 
