@@ -28,12 +28,13 @@ class Shape(Protocol):
     def dropout(self) -> float: ...
 
 
-def build_net(shape: Shape, classes: int, size: int) -> nn.Module:
+def build_net(shape: Shape, classes: int, size: int, augment: bool = False) -> nn.Module:
     """The net that params describe, with fresh weights from torch's global generator.
 
     Args:
         classes: labels it may be told; a net of no condition ignores them.
         size: side of the pictures in pixels.
+        augment: whether it is told of augmentations; such a net has ``knows_augment``.
 
     Raises:
         ValueError: the net does not fit the size, or its kind is unknown.
@@ -48,5 +49,6 @@ def build_net(shape: Shape, classes: int, size: int) -> nn.Module:
             attention=shape.attention,
             size=size,
             dropout=shape.dropout,
+            augment=augment,
         )
     raise ValueError(f"net: got {shape.kind!r}, expected unet")
