@@ -11,6 +11,7 @@ from pipeline.commands.check import doctor
 from pipeline.commands.common import SETTINGS, Group, example
 from pipeline.commands.files import import_, list_params, preset
 from pipeline.commands.generate import generate
+from pipeline.commands.model import model
 from pipeline.commands.reconstruct import reconstruct
 from pipeline.commands.runs import compare, ui
 from pipeline.commands.site import gallery
@@ -35,6 +36,7 @@ STAGES = (scrape, dedupe, resize, train, evaluate)
 TOOLS = (
     generate,
     reconstruct,
+    model,
     import_,
     preset,
     list_params,

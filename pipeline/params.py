@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.errors import ParamsError
 from pipeline.knobs import assign, check_section, knob, parse_assignment, read_document
+from pipeline.nets.sizes import misfit
 
 SCHEDULES = ("linear", "cosine", "sigmoid", "karras")
 OBJECTIVES = ("x0", "eps", "v", "edm")
@@ -159,7 +160,9 @@ class ResizeParams:
 class NetParams:
     """A net of ``pipeline/nets``; what a kind does not know is ignored by it."""
 
-    kind: str = knob("unet", "which net: ours, or that of a seed", choices=NETS)
+    kind: str = knob(
+        "unet", "which net: ours, or a seed's, which knows width and nothing below", choices=NETS
+    )
     width: int = knob(32, "channels at the finest level", low=8, high=1024)
     patch: int = knob(4, "side of the patches that the stem folds into channels", low=1, high=16)
     multipliers: list[int] = knob([1, 2], "width of each level, finest first", low=1, high=16)
@@ -287,30 +290,18 @@ class Params:
 
 def check_together(params: Params) -> None:
     """What no single field can say. Raises ``ParamsError`` without a file name."""
-    net, size = params.train.net, params.resize.size
-    coarsest = net.patch * 2 ** (len(net.multipliers) - 1)
-    if not net.multipliers:
-        raise ParamsError("train.net.multipliers: got an empty list, expected a width a level")
-    if size % coarsest:
-        raise ParamsError(
-            f"resize.size: got {size}, expected a multiple of {coarsest} "
-            f"(train.net.patch {net.patch} and {len(net.multipliers)} levels)"
-        )
-    reached = [size // (net.patch * 2**level) for level in range(len(net.multipliers))]
-    for resolution in net.attention:
-        if resolution not in reached:
-            raise ParamsError(
-                f"train.net.attention: got {resolution}, but the net works at "
-                f"{', '.join(map(str, reached))} pixels: choose among these or give []"
-            )
+    problem = misfit(params.train.net, params.resize.size)
+    if problem is not None:
+        raise ParamsError(problem)
     if params.train.warmup + params.train.decay > 1:
         raise ParamsError(
             f"train.warmup + train.decay: got {params.train.warmup} + {params.train.decay}, "
             "expected at most 1 together"
         )
-    if params.train.augment > 0 and net.kind not in AUGMENTED:
+    kind = params.train.net.kind
+    if params.train.augment > 0 and kind not in AUGMENTED:
         raise ParamsError(
-            f"train.augment: got {params.train.augment:g}, but net {net.kind} cannot be told of "
+            f"train.augment: got {params.train.augment:g}, but net {kind} cannot be told of "
             f"augmentations: use 0, or train.net.kind={AUGMENTED[0]}"
         )
     if params.train.ema_snapshots and not params.train.ema_lengths:

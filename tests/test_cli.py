@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import click
 import numpy as np
 import pytest
+from command_line import Pipeline, command_line, project_folder
 from PIL import Image
 
 from pipeline import cli
@@ -35,43 +36,14 @@ def same_signal_handler() -> Iterator[None]:
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A project folder without code, and the current directory."""
-    for name in ("params.yaml", "dvc.yaml", "breeds.yaml"):
-        shutil.copy(REPOSITORY / name, tmp_path)
-    shutil.copytree(REPOSITORY / "presets", tmp_path / "presets")
-    monkeypatch.chdir(tmp_path)
-    for name in ("DVC_STAGE", "DVC_ROOT", "MLFLOW_TRACKING_URI"):
-        monkeypatch.delenv(name, raising=False)
-    return Workspace(tmp_path, tmp_path)
-
-
-@dataclass
-class Result:
-    code: int
-    out: str
-    err: str
-
-
-Pipeline = Callable[..., Result]
+    return project_folder(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def pipeline(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Pipeline:
-    """Run ``pipeline`` with arguments in this process."""
-
-    def run(*arguments: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["pipeline", *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1
-        said = capsys.readouterr()
-        return Result(code, said.out, said.err)
-
-    return run
+    return command_line(monkeypatch, capsys)
 
 
 @dataclass
@@ -316,81 +288,12 @@ def test_presets_are_listed_shown_and_applied(pipeline: Pipeline, workspace: Wor
 
 def test_params_lists_value_range_and_meaning(pipeline: Pipeline) -> None:
     every = pipeline("params").out
-    assert "noise schedule (one of linear, cosine)" in every
+    assert "noise schedule (one of linear, cosine, sigmoid, karras)" in every
     some = pipeline("params", "train.net", "-S", "train.net.width=48").out.splitlines()
-    assert some[0].startswith("* train.net.width") and some[0].endswith("48")
-    assert "default 32" in some[1]
+    width = next(k for k, line in enumerate(some) if line.startswith("* "))
+    assert some[width].startswith("* train.net.width") and some[width].endswith("48")
+    assert "default 32" in some[width + 1]
     assert not any("train.lr" in line for line in some)
-
-
-# ------------------------------------------------------------------ generate
-
-
-class Painter:
-    """Stands in for a model: a picture's colour says which breed and seed it was asked for."""
-
-    classes = ["beagle", "boxer", "poodle"]  # noqa: RUF012
-    size = 64
-
-    def sample(self, labels: Any, seeds: list[int], *settings: Any, on_step: Any) -> np.ndarray:
-        Painter.settings = settings
-        on_step(len(seeds), len(seeds))
-        colours = [[int(label), seed, 0] for label, seed in zip(labels, seeds, strict=True)]
-        return np.array(colours, np.uint8)[:, None, None] * np.ones((1, 64, 64, 1), np.uint8)
-
-
-@pytest.fixture
-def trained(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    import pipeline.model
-
-    workspace.models.mkdir()
-    (workspace.models / "model.json").touch()
-    monkeypatch.setattr(pipeline.model, "load_model", lambda folder, device: Painter())
-
-
-def pixel(path: Path) -> tuple[int, ...]:
-    with Image.open(path) as image:
-        assert image.size == (64, 64) and image.format == "PNG"
-        colour = image.getpixel((0, 0))
-        assert isinstance(colour, tuple)
-        return tuple(int(value) for value in colour)
-
-
-@pytest.mark.usefixtures("trained")
-def test_generate_writes_numbered_pictures_of_true_size(
-    pipeline: Pipeline, workspace: Workspace
-) -> None:
-    result = pipeline("generate", "-n", "4", "--fname", "plots/sample", "--seed", "10")
-    assert result.code == 0
-    names = [f"sample{i}.png" for i in range(4)]
-    assert sorted(path.name for path in (workspace.here / "plots").iterdir()) == names
-    found = [pixel(workspace.here / "plots" / name) for name in names]
-    assert found == [(0, 10, 0), (1, 11, 0), (2, 12, 0), (0, 13, 0)]  # the breeds take turns
-    assert "plots/sample1.png  boxer" in result.out
-
-
-@pytest.mark.usefixtures("trained")
-def test_generate_draws_one_breed_with_its_own_settings(
-    pipeline: Pipeline, workspace: Workspace
-) -> None:
-    arguments = ["--sampler", "ddim", "--steps", "5", "--guidance", "0"]
-    pipeline("generate", "-n", "2", "--breed", "poodle", "--fname", "p", *arguments)
-    assert [pixel(workspace.here / f"p{i}.png")[0] for i in range(2)] == [2, 2]
-    assert Painter.settings[:3] == ("ddim", 5, 0.0)
-    pipeline("generate")
-    evaluate = load(workspace.params).evaluate
-    assert Painter.settings[:3] == (evaluate.sampler, evaluate.steps, evaluate.guidance)
-
-
-@pytest.mark.usefixtures("trained")
-def test_generate_knows_its_breeds(pipeline: Pipeline) -> None:
-    result = pipeline("generate", "--breed", "cat")
-    assert result.code == 2 and "it knows beagle, boxer, poodle" in result.err
-
-
-def test_generate_without_a_model_says_what_makes_one(pipeline: Pipeline) -> None:
-    result = pipeline("generate")
-    assert result.code == 1 and "`dvc repro` makes one" in result.err
 
 
 # ------------------------------------------------------------------ runs

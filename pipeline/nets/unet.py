@@ -6,12 +6,13 @@ training, and it falls by p^2 at equal width.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from pipeline.nets.blocks import Sinusoid, groups
 
 AUGMENTATIONS = 9  # numbers that describe what was done to a training picture
 
@@ -37,6 +38,8 @@ class UNet(nn.Module):
     Raises:
         ValueError: ``size`` does not fit the levels.
     """
+
+    conditional = True
 
     def __init__(
         self,
@@ -89,7 +92,7 @@ class UNet(nn.Module):
             if level > 0:
                 self.up.append(Up(now))
                 side *= 2
-        self.norm = nn.GroupNorm(_groups(now), now)
+        self.norm = nn.GroupNorm(groups(now), now)
         self.head = nn.Conv2d(now, channels * patch**2, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
@@ -134,10 +137,10 @@ class Block(nn.Module):
 
     def __init__(self, i: int, o: int, embedding: int, dropout: float, attend: bool) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(_groups(i), i)
+        self.norm1 = nn.GroupNorm(groups(i), i)
         self.conv1 = nn.Conv2d(i, o, 3, padding=1)
         self.condition = nn.Linear(embedding, 2 * o)
-        self.norm2 = nn.GroupNorm(_groups(o), o)
+        self.norm2 = nn.GroupNorm(groups(o), o)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = nn.Conv2d(o, o, 3, padding=1)
         self.shortcut = nn.Conv2d(i, o, 1) if i != o else nn.Identity()
@@ -160,7 +163,7 @@ class Attention(nn.Module):
         super().__init__()
         at_most = max(1, channels // 32)
         self.heads = max(h for h in range(1, at_most + 1) if channels % h == 0)
-        self.norm = nn.GroupNorm(_groups(channels), channels)
+        self.norm = nn.GroupNorm(groups(channels), channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = nn.Conv2d(channels, channels, 1)
         nn.init.zeros_(self.out.weight)
@@ -195,24 +198,3 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor, _condition: Tensor) -> Tensor:
         return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
-
-
-class Sinusoid(nn.Module):
-    """(B,) times to (B, width) sines and cosines of geometric frequencies (Vaswani et al. 2017)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.frequencies = width // 2
-
-    def forward(self, t: Tensor) -> Tensor:
-        exponent = torch.arange(self.frequencies, device=t.device, dtype=torch.float32)
-        angle = t.float()[:, None] * torch.exp(-math.log(10_000) * exponent / self.frequencies)
-        return torch.cat([angle.sin(), angle.cos()], dim=1)
-
-
-def _groups(channels: int) -> int:
-    """At most 8 groups that divide the channels, of at least 4 channels where possible."""
-    for groups in (8, 4, 2):
-        if channels % groups == 0 and channels // groups >= 4:
-            return groups
-    return 1
