@@ -68,7 +68,7 @@ COLUMNS = ("swd", "spectrum", "colour", "breed_accuracy", "diversity", "uniquene
 def main() -> None:
     options = arguments()
     if options.data is None:
-        print("flagship: no pictures here; give --data (or make data/dataset: dvc repro resize)")
+        print("flagship: give --data, as --data data/dataset, on a machine with a GPU")
         return
     started = time.monotonic()
     data = load_pictures(options.data, options.size, options.work)
@@ -88,9 +88,8 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    packed = ROOT / "data" / "dataset"
     add = parser.add_argument
-    add("--data", type=Path, default=packed if (packed / SUMMARY).is_file() else None)
+    add("--data", type=Path, help="the pictures, see above; without them nothing is done")
     add("--pack", type=Path, help="write the pictures to this .npz and end")
     add("--minutes", type=float, default=2.0, help="training time of each candidate")
     add("--only", nargs="+", choices=CANDIDATES, help="these candidates")
@@ -184,7 +183,8 @@ class Candidate:
         changes += [f"train.{text}" for text in TOY if options.small]
         self.params: Params = schema.load(ROOT / "presets" / f"{name}.yaml", changes)
         self.name, self.data, self.options, self.device = name, data, options, device
-        asked = [schema.to_dict(self.params.train), data.images.shape, data.classes]
+        pixels = hashlib.sha256(np.ascontiguousarray(data.images).data).hexdigest()
+        asked = [schema.to_dict(self.params.train), pixels, data.classes]
         key = hashlib.sha256(repr([*asked, options.minutes, device.type]).encode()).hexdigest()
         self.folder = options.work / f"{name}-{key[:12]}"
         train = data.part(False)
@@ -267,7 +267,7 @@ class Candidate:
 
     def measure(self, way: str, left: float) -> bool:
         """Draw and measure the samples of one way of guidance. Returns whether that is done."""
-        path = self.folder / f"{way.replace(' ', '-')}.json"
+        path = self.result(way)
         if path.is_file():
             return True
         if left <= 0:
@@ -293,6 +293,11 @@ class Candidate:
         write_json(path, figures)
         print(f"{self.name}, {way}: {figures}", flush=True)
         return True
+
+    def result(self, way: str) -> Path:
+        """Where the figures of one way of guidance are."""
+        strength, _guide = self.options.ways[way]
+        return self.folder / f"{way.replace(' ', '-')}-{strength:g}-{self.options.samples}.json"
 
     def model(self) -> Model:
         model = load_model(self.folder / "model", self.device.type)
@@ -342,14 +347,14 @@ def report(
     rows: list[dict[str, Any]] = []
     for one in candidates:
         for way in options.ways:
-            source = one.folder / f"{way.replace(' ', '-')}.json"
+            source = one.result(way)
             rows.append(figures := json.loads(source.read_text()))
             names = [*COLUMNS, *(f"{name}_to_held_out" for name in COLUMNS[:3])]
             cells = [shown(figures.get(name)) for name in names]
             cells.append(f"{figures['images_per_second']:,.1f}")
             lines.append(f"| {one.name} | {way} | {' | '.join(cells)} |")
             start.parent.mkdir(parents=True, exist_ok=True)
-            picture = f"{start.name}-{one.name}-{source.stem}.png"
+            picture = f"{start.name}-{one.name}-{way.replace(' ', '-')}.png"
             shutil.copy(source.with_suffix(".png"), start.parent / picture)
     floor = [shown(rows[0].get(f"{name}{FLOOR}")) for name in COLUMNS]
     lines += [f"| held-out pictures | | {' | '.join(floor)} | | | | |", ""]
