@@ -159,6 +159,12 @@ def test_a_picture_joins_the_nearest_of_the_kept_ones():
     assert chosen.kept.tolist() == [0, 1, 1]
 
 
+def test_what_must_stay_drops_its_copies_though_it_has_joined_another():
+    links = pairs_of((0, 1, 2), (1, 2, 2))
+    chosen = stars(3, links, np.array([0, 1, 2]), [True, True, False])
+    assert chosen.kept.tolist() == [0, 0, 1]
+
+
 def test_every_dropped_picture_is_directly_like_a_kept_one():
     rng = np.random.default_rng(0)
     links = {tuple(sorted(pair)) for pair in rng.integers(0, 200, (400, 2)).tolist()}
