@@ -295,7 +295,8 @@ def _number_groups(rows: list[Row], contents: list[_Content], pairs: Pairs) -> N
     """Number what links of likeness connect, however far and through whatever was dropped, from 0
     in the order of first paths. The cells of a sheet are linked: they often show one dog."""
     at = {row.file.name: row.content for row in rows}
-    sheet = [(row.content, at[row.cell.part_of]) for row in rows if row.cell is not None]
+    cells = [row for row in rows if row.cell is not None and row.content >= 0]
+    sheet = [(row.content, at[row.cell.part_of]) for row in cells if row.cell is not None]
     i = np.array([*pairs.i, *(a for a, _ in sheet)], np.int64)
     j = np.array([*pairs.j, *(b for _, b in sheet)], np.int64)
     size = len(contents)
