@@ -178,6 +178,12 @@ def test_a_person_keeps_the_sheet_or_drops_a_cell(folder):
     assert table.loc["beagle/sheet.jpg", "reason"] == "override" and not len(cells_of(table))
 
 
+def test_a_sheet_that_a_person_keeps_under_one_breed_is_cut_for_none(folder):
+    (folder / "boxer/again.jpg").write_bytes((folder / "beagle/sheet.jpg").read_bytes())
+    table = split(folder, Override("boxer/again.jpg", True, "one scene", 2))
+    assert table.loc["boxer/again.jpg", "keep"] and not len(cells_of(table))
+
+
 def test_a_cell_and_its_source_can_be_called_distinct(folder):
     copy = cells_of(split(folder)).index[1]
     table = split(folder, Override(copy, None, "", 2, "boxer/whole.jpg"))
