@@ -14,6 +14,7 @@ from pipeline.cleaning import collages, crops, decide, seams
 from pipeline.cleaning.decide import clean
 from pipeline.cleaning.overrides import Override
 from pipeline.cleaning.verdicts import REASONS, counts
+from pipeline.errors import PipelineError
 from pipeline.params import DedupeParams
 
 PARAMS = DedupeParams(workers=1, collage="split")
@@ -209,3 +210,10 @@ def test_a_cell_is_never_judged_a_collage_again(folder, monkeypatch):
     )
     split(folder)
     assert known == [3]
+
+
+def test_a_place_that_refuses_the_cells_is_one_line(folder):
+    (folder.parent / "clean").write_text("a file where the folder should be")
+    with pytest.raises(PipelineError, match=r"cells: cells cannot be written \(") as caught:
+        split(folder)
+    assert "\n" not in str(caught.value)
