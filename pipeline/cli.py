@@ -12,6 +12,7 @@ from pipeline.commands.common import SETTINGS, Group, example
 from pipeline.commands.files import import_, list_params, preset
 from pipeline.commands.generate import generate
 from pipeline.commands.model import model
+from pipeline.commands.reconstruct import reconstruct
 from pipeline.commands.runs import compare, ui
 from pipeline.commands.site import gallery
 from pipeline.commands.sources import sources
@@ -32,7 +33,19 @@ def cli() -> None:
 
 
 STAGES = (scrape, dedupe, resize, train, evaluate)
-TOOLS = (generate, model, import_, preset, list_params, sources, ui, compare, gallery, doctor)
+TOOLS = (
+    generate,
+    reconstruct,
+    model,
+    import_,
+    preset,
+    list_params,
+    sources,
+    ui,
+    compare,
+    gallery,
+    doctor,
+)
 for command in (*STAGES, *TOOLS):
     cli.add_command(command)
 

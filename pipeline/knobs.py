@@ -195,11 +195,19 @@ def parse_yaml(text: str, name: str) -> dict[str, Any]:
 def _yaml(text: str) -> Any:
     try:
         from ruamel.yaml import YAML
-    except ImportError:  # a bare GPU image has only PyYAML; `_check` mends its 1e-05 strings
-        import yaml
-
-        return yaml.safe_load(text)
+    except ImportError:  # a bare GPU image
+        return _yaml_without_ruamel(text)
     return YAML(typ="safe", pure=True).load(text)
+
+
+def _yaml_without_ruamel(text: str) -> Any:
+    try:
+        import yaml
+    except ImportError:
+        from pipeline import plain_yaml
+
+        return plain_yaml.read(text)
+    return yaml.safe_load(text)  # `_check` mends the texts it makes of 1e-05
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

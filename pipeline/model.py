@@ -44,6 +44,7 @@ class Architecture:
     objective: str
     sigma_data: float = 0.5
     constants: ScheduleParams = field(default_factory=ScheduleParams)
+    augment: bool = False  # whether the net was told of augmentations
 
     @classmethod
     def of(
@@ -60,6 +61,7 @@ class Architecture:
             train.objective,
             sigma_data,
             train.schedule,
+            train.augment > 0,
         )
 
     def noise(self) -> Schedule:
@@ -75,7 +77,7 @@ class Architecture:
 
     def build(self) -> Denoiser:
         """A denoiser with fresh weights (drawn from torch's global generator)."""
-        net = build_net(self.net, len(self.classes), self.size)
+        net = build_net(self.net, len(self.classes), self.size, self.augment)
         return Denoiser(net, self.noise(), self.objective, self.sigma_data)
 
 
@@ -247,7 +249,7 @@ def load_model(folder: Path, device: str = "auto") -> Model:
     place = resolve_device(device)
     info = read_info(folder)
     try:
-        architecture = _architecture(info["architecture"])
+        architecture = architecture_of(info["architecture"])
         denoiser = _with_weights(architecture, _read_weights(folder / WEIGHTS, info), place)
         guide = None
         if info.get("guide_sha256"):
@@ -309,7 +311,7 @@ def _with_weights(
     return denoiser.eval().requires_grad_(False).to(place)
 
 
-def _architecture(plain: dict[str, Any]) -> Architecture:
+def architecture_of(plain: dict[str, Any]) -> Architecture:
     """The architecture that model.json describes, through the same checks as params.yaml."""
     from pipeline import params
 
@@ -338,4 +340,5 @@ def _architecture(plain: dict[str, Any]) -> Architecture:
         plain["objective"],
         sigma_data,
         ScheduleParams(**plain["constants"]),
+        bool(plain.get("augment", False)),
     )

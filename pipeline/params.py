@@ -26,6 +26,7 @@ SAMPLERS = ("ddpm", "ddim", "heun", "dpmpp_2m", "dpmpp_3m", "unipc")
 VARIANCES = ("posterior", "beta")
 GUIDES = ("labels", "early")
 NETS = ("unet", "simple", "annotated", "context", "smol", "dogs")
+AUGMENTED = ("unet",)  # nets that can be told of augmentations
 LICENSES = ("any", "cc")
 QUALITIES = ("blank", "dark", "blurred", "text", "odd_aspect", "too_small")
 COLLAGES = ("drop", "split", "keep")
@@ -305,6 +306,17 @@ def check_together(params: Params) -> None:
         raise ParamsError(
             f"train.warmup + train.decay: got {params.train.warmup} + {params.train.decay}, "
             "expected at most 1 together"
+        )
+    kind = params.train.net.kind
+    if params.train.augment > 0 and kind not in AUGMENTED:
+        raise ParamsError(
+            f"train.augment: got {params.train.augment:g}, but net {kind} cannot be told of "
+            f"augmentations: use 0, or train.net.kind={AUGMENTED[0]}"
+        )
+    if params.train.ema_snapshots and not params.train.ema_lengths:
+        raise ParamsError(
+            f"train.ema_snapshots: got {params.train.ema_snapshots}, but train.ema_lengths names "
+            "no average to keep: give lengths, as [0.05, 0.10], or 0 snapshots"
         )
     if params.dedupe.loose_distance < params.dedupe.near_distance:
         raise ParamsError(

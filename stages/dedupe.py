@@ -68,17 +68,16 @@ def _manifest_rows(raw: Path) -> int | None:
 
 def main() -> None:
     space = Workspace.find()
-    metrics = run(schema.load(space.params), space)
-    print(f"{metrics['kept']:,} of {metrics['files']:,} files kept in {space.clean}")
-    for line in summary(metrics):
-        print(line)
+    print(summary(run(schema.load(space.params), space)))
 
 
-def summary(metrics: dict[str, Any]) -> list[str]:
-    """What is worth a line on the terminal beside the number of files kept."""
-    dropped = _listed(metrics, {name: f"reason_{name}" for name in REASONS if name != "kept"})
-    lines = [f"dropped: {dropped}" if dropped else "nothing dropped"]
-    # What was found and is dropped for it stands in the line above.
+def summary(metrics: dict[str, Any]) -> str:
+    """What is worth a line on the terminal, of the metrics of ``run`` or of ``counts``."""
+    others = _listed(metrics, {name: f"reason_{name}" for name in REASONS if name != "kept"})
+    lines = [f"{metrics['kept']:,} of {metrics['files']:,} files kept"]
+    # Not "dropped": an override keeps as well.
+    lines.append(f"reasons: {others}" if others else "nothing dropped")
+    # What was found and is dropped for it stands in the line above already.
     shown = [name for name in FAULTS if metrics[f"found_{name}"] > metrics[f"reason_{name}"]]
     found = _listed(metrics, {name: f"found_{name}" for name in shown})
     if found:
@@ -86,13 +85,10 @@ def summary(metrics: dict[str, Any]) -> list[str]:
     if metrics["cells"]:
         lines.append(f"{metrics['cells_kept']:,} of {metrics['cells']:,} cells of collages kept")
     if metrics["label_conflicts"]:
-        lines.append(
-            f"{metrics['label_conflicts']:,} photos lie under more than one breed: review.html "
-            "shows them"
-        )
-    if metrics["overrides_without_a_file"]:
-        lines.append(f"{metrics['overrides_without_a_file']:,} lines of overrides.csv name no file")
-    return lines
+        lines.append(f"{metrics['label_conflicts']:,} photos lie under more than one breed")
+    if idle := metrics.get("overrides_without_a_file"):
+        lines.append(f"{idle:,} lines of overrides.csv name no file")
+    return "\n".join(lines)
 
 
 def _listed(metrics: dict[str, Any], names: dict[str, str]) -> str:

@@ -33,6 +33,7 @@ from pipeline.model import Architecture, Model, initialise, save_model
 from pipeline.params import Params
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.loop import Data, Logged, Saved, Stopped, TimeToSample, Trainer
+from pipeline.training.posthoc import FOLDER as SNAPSHOTS
 from pipeline.workspace import Workspace
 
 PREVIEW_STEPS = 10
@@ -68,13 +69,21 @@ def run(params: Params, space: Workspace, fresh: bool = False) -> dict[str, Any]
                 "data_digest": dataset.digest,
                 "fingerprint": identity,
             }
-            save_model(space.models, architecture, trainer.ema.net, training)
+            save_model(space.models, architecture, trainer.ema.net, training, trainer.guide)
+            keep_snapshots(folder / SNAPSHOTS, space.models / SNAPSHOTS)
             write_loss(space.reports / "loss.csv", trainer.history)
             workspace.write_json(space.models / "run.json", record.reference())
             record.log_artifact(space.models / "model.json", "model")
             record.log_artifact(space.models / "weights.safetensors", "model")
     shutil.rmtree(folder)  # the model is written: the next training of this kind starts afresh
     return {"images": trainer.nimg, "loss": trainer.history[-1][1], "run": record.run_id}
+
+
+def keep_snapshots(source: Path, target: Path) -> None:
+    """Put the averages' snapshots, if there are any, in place of those of an earlier training."""
+    shutil.rmtree(target, ignore_errors=True)
+    if source.is_dir():
+        shutil.copytree(source, target)
 
 
 def fingerprint(params: Params, data_digest: str) -> str:

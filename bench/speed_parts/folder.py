@@ -16,18 +16,18 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
-from pipeline.cleaning import decide
+from pipeline.cleaning import decide, rulings
 from pipeline.cleaning.verdicts import counts
 from pipeline.params import DedupeParams
 from stages import dedupe
 
 STEPS = {
-    "find_files": "find",
-    "read_files": "hash the bytes",
-    "measurements": "decode, measure",
-    "_pairs": "pairs",
-    "_judge_collages": "collage model",
-    "decide": "decisions",
+    "find": (decide, "find_files"),
+    "hash the bytes": (decide, "read_files"),
+    "decode, measure": (decide, "measurements"),
+    "pairs": (decide, "_pairs"),
+    "collage model": (decide, "_judge_collages"),
+    "decisions": (rulings, "decide"),
 }
 spent: dict[str, tuple[float, float]] = {}
 
@@ -58,8 +58,8 @@ def timed(name: str, function: Any) -> Any:
 
 def main() -> None:
     folder, workers = Path(sys.argv[1]), int(sys.argv[2])
-    for attribute, name in STEPS.items():
-        setattr(decide, attribute, timed(name, getattr(decide, attribute)))
+    for name, (module, attribute) in STEPS.items():
+        setattr(module, attribute, timed(name, getattr(module, attribute)))
     with tempfile.TemporaryDirectory() as place:
         started, before = time.perf_counter(), cpu()
         params = DedupeParams(workers=workers)

@@ -21,6 +21,7 @@ from pipeline.cleaning import measure, seams
 from pipeline.cleaning.rulings import Sheet
 from pipeline.cleaning.verdicts import Cell
 from pipeline.cleaning.work import read_files
+from pipeline.errors import PipelineError
 from pipeline.images import PictureError, open_picture
 from pipeline.params import DedupeParams
 from pipeline.workspace import atomic_write
@@ -70,6 +71,9 @@ def cut_sheets(
 
     Args:
         lines: by sha256, the stored seams.
+
+    Raises:
+        PipelineError: a cell cannot be written.
     """
     tasks = [
         Task(
@@ -85,6 +89,8 @@ def cut_sheets(
     for index, parts in pool.each(
         cut, tasks, workers=params.workers, what="cut collages", unit="collages", chunk=1
     ):
+        if isinstance(parts, str):
+            raise PipelineError(f"{root / FOLDER}: cells cannot be written ({parts})")
         sheet = sheets[index]
         for breed, file in sheet.files.items():
             for part in parts or ():
@@ -115,8 +121,9 @@ def tidy(root: Path, names: set[str]) -> None:
         place.rmdir()
 
 
-def cut(task: Task) -> list[Part]:
-    """Write the cells of a collage as PNG files; none if it cannot be opened.
+def cut(task: Task) -> list[Part] | str:
+    """Write the cells of a collage as PNG files; none if it cannot be opened; why, if the disk
+    refuses one.
 
     Numbers count all rectangles between lines, also those too small to be written: another least
     size renames nothing.
@@ -131,8 +138,11 @@ def cut(task: Task) -> list[Part]:
         if min(width, height) < task.least or width * height < _SHARE * image.width * image.height:
             continue
         for stem in task.stems:
-            with atomic_write(Path(f"{stem}-{number}.png")) as file:
-                image.crop(box).save(file, "PNG")
+            try:
+                with atomic_write(Path(f"{stem}-{number}.png")) as file:
+                    image.crop(box).save(file, "PNG")
+            except OSError as error:
+                return error.strerror or str(error)
         sides = (image.width, image.height) * 2
         left, top, right, bottom = (at / side for at, side in zip(box, sides, strict=True))
         found.append(Part(number, (left, top, right, bottom)))

@@ -234,6 +234,10 @@ def decide_folder(
     Raises:
         PipelineError: the folder cannot be read or the file not written.
     """
+    if not os.access(next(place for place in output.resolve().parents if place.exists()), os.W_OK):
+        raise PipelineError(
+            f"{output}: cannot be written there (no right to)"
+        )  # before all the work
     # Written into the folder it judges, the table must not be judged the next time.
     inside = output.resolve().is_relative_to(folder.resolve())
     skip = (output.resolve().relative_to(folder.resolve()).as_posix(),) if inside else ()

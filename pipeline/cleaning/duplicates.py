@@ -19,6 +19,7 @@ that stays. Closing pairs transitively instead chains unlike pictures together.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -238,13 +239,18 @@ def components(count: int, pairs: Pairs) -> np.ndarray:
     return np.asarray(connected_components(links, directed=False)[1])
 
 
-def stars(count: int, pairs: Pairs, order: np.ndarray) -> Stars:
+def stars(
+    count: int, pairs: Pairs, order: np.ndarray, forced: Sequence[bool] | None = None
+) -> Stars:
     """Choose who stays among ``count`` pictures.
 
     Args:
-        order: all indices, best first; the result depends on it and on nothing else. A picture
+        order: all indices, best first; the result depends on it and ``forced`` alone. A picture
             that is given up joins the closest of the kept ones that are like it.
+        forced: which ones stay whatever they are like; they come first in ``order``. One that
+            joins another still drops those that are like it. None: none.
     """
+    forced = forced or [False] * count
     rank = np.empty(count, np.int64)
     rank[order] = np.arange(count)
     neighbours_of: list[list[tuple[int, int]]] = [[] for _ in range(count)]
@@ -254,7 +260,11 @@ def stars(count: int, pairs: Pairs, order: np.ndarray) -> Stars:
     kept = np.arange(count)
     through = np.full(count, -1)
     for picture in order.tolist():
-        staying = [(other, index) for other, index in neighbours_of[picture] if through[other] < 0]
+        staying = [
+            (other, index)
+            for other, index in neighbours_of[picture]
+            if through[other] < 0 or forced[other]
+        ]
         if staying:
             closest = min(
                 staying,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,11 +112,12 @@ def match(overrides: list[Override], names: Sequence[str], shas: Sequence[str | 
         PipelineError: a pair names two files that hold the same bytes.
     """
     by_name = {name: index for index, name in enumerate(names)}
+    by_sha = sorted((sha, index) for index, sha in enumerate(shas) if sha is not None)
     wishes = Wishes()
     exact: dict[int, Override] = {}
     for override in overrides:
-        hits = _files(override.item, by_name, shas)
-        others = _files(override.other, by_name, shas) if override.keep is None else hits
+        hits = _files(override.item, by_name, by_sha)
+        others = _files(override.other, by_name, by_sha) if override.keep is None else hits
         if not hits or not others:
             wishes.idle.append(override)
         elif override.keep is None:
@@ -127,14 +129,16 @@ def match(overrides: list[Override], names: Sequence[str], shas: Sequence[str | 
     return wishes
 
 
-def _files(item: str, by_name: dict[str, int], shas: Sequence[str | None]) -> list[int]:
-    """The files that an item means."""
+def _files(item: str, by_name: dict[str, int], by_sha: list[tuple[str, int]]) -> list[int]:
+    """The files that an item means, by name or by ``by_sha``, which is sorted."""
     if item in by_name:
         return [by_name[item]]
     digest = item.lower()
     if not _DIGEST.fullmatch(digest):
         return []
-    return [k for k, sha in enumerate(shas) if sha is not None and sha.startswith(digest)]
+    # What starts with the digits stands together; "g" comes after every digit.
+    some = by_sha[bisect_left(by_sha, (digest, -1)) : bisect_left(by_sha, (f"{digest}g", -1))]
+    return sorted(index for _, index in some)
 
 
 def _pairs(

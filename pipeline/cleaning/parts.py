@@ -82,6 +82,8 @@ def read(
     for path in sorted(folder.glob("*.parquet")) if folder is not None else []:
         try:
             found.append(_read_part(path, index, seen, columns))
+        except MemoryError:  # says nothing against the part
+            raise
         except Exception:  # a foreign or damaged file: its pictures are measured anew
             path.unlink(missing_ok=True)
     found = [rows for rows in found if rows is not None] or [table([])[columns]]

@@ -229,7 +229,8 @@ def _quality(table: pd.DataFrame, name: str) -> Section:
     """What was dropped for a fault, then what has it and stays; the worst first."""
     dropped = table["reason"] == name
     shown = table["keep"] & table[f"is_{name}"].astype(bool)
-    some = table[dropped | shown].assign(stays=~dropped)
+    # A column given to a table without rows would bring rows of its own.
+    some = table.assign(stays=~dropped)[dropped | shown]
     some = some.sort_values(["stays", f"{name}_score", "path"], ascending=[True, False, True])
     counts = (("dropped", int(dropped.sum())), ("kept all the same", int(shown.sum())))
     summary = ", ".join(f"{count:,} {word}" for word, count in counts if count)

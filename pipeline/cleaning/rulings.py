@@ -192,8 +192,8 @@ def _compare(contents: list[_Content], measured: pd.DataFrame, pairs: Pairs) -> 
     pool = [contents[k] for k in chosen]
     among = pairs.among(np.array(chosen, dtype=np.int64))
     ranking = _rank(pool, measured.iloc[chosen], among)
-    found = stars(len(pool), among, ranking.order)
-    for at in range(len(pool)):
+    found = stars(len(pool), among, ranking.order, [content.forced for content in pool])
+    for at in ranking.order.tolist():  # a cluster is passed on from what stays
         _mark(pool, at, found, among, ranking)
     return dataclasses.replace(
         among, i=np.array(chosen, np.int64)[among.i], j=np.array(chosen, np.int64)[among.j]
@@ -227,11 +227,11 @@ def _mark(pool: list[_Content], at: int, chosen: Stars, pairs: Pairs, rank: poli
     content = pool[at]
     leader, pair = content.leader, int(chosen.pair[at])
     assert leader is not None
-    head = leader
+    head, cluster = leader, id(leader)  # made small and stable in `_number_clusters`
     if pair >= 0:
         other = pool[int(chosen.kept[at])].leader
         assert other is not None
-        head = other
+        head, cluster = other, other.cluster
         leader.nearest, leader.distance = head.file.name, int(pairs.distance[pair])
         leader.correlation = round(float(pairs.correlation[pair]), 4)
         if leader.reason != "override":
@@ -243,7 +243,7 @@ def _mark(pool: list[_Content], at: int, chosen: Stars, pairs: Pairs, rank: poli
                 f"what stays {rank.why(int(chosen.kept[at]), at)}"
             )
     for row in content.rows:
-        row.cluster = id(head)  # made small and stable in `_number_clusters`
+        row.cluster = cluster
         if row is leader or row.reason not in ("kept", "exact_duplicate"):
             continue
         row.keep, row.reason = False, "exact_duplicate"
@@ -295,7 +295,8 @@ def _number_groups(rows: list[Row], contents: list[_Content], pairs: Pairs) -> N
     """Number what links of likeness connect, however far and through whatever was dropped, from 0
     in the order of first paths. The cells of a sheet are linked: they often show one dog."""
     at = {row.file.name: row.content for row in rows}
-    sheet = [(row.content, at[row.cell.part_of]) for row in rows if row.cell is not None]
+    cells = [row for row in rows if row.cell is not None and row.content >= 0]
+    sheet = [(row.content, at[row.cell.part_of]) for row in cells if row.cell is not None]
     i = np.array([*pairs.i, *(a for a, _ in sheet)], np.int64)
     j = np.array([*pairs.j, *(b for _, b in sheet)], np.int64)
     size = len(contents)

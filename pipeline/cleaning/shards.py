@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import PIL
+import scipy
 from PIL import features
 
 from pipeline import pool
@@ -84,6 +85,7 @@ def recipe(max_pixels: int) -> dict[str, Any]:
         "the version of measure": VERSION,
         "Pillow": PIL.__version__,
         "numpy": np.__version__,
+        "scipy": scipy.__version__,
         **{f"the decoder {name}": features.version(name) for name in names},
         "max_pixels": max_pixels,
     }

@@ -84,7 +84,7 @@ def describe(
 
     count = classes or breeds(params)
     with torch.device("meta"):
-        net = build_net(params.train.net, count, params.resize.size)
+        net = build_net(params.train.net, count, params.resize.size, params.train.augment > 0)
     title = f"{name or workspace.params.name}: {params.train.net.kind}"
     return Described(title, net, params.resize.size, count)
 

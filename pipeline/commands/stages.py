@@ -14,7 +14,6 @@ from pipeline.commands.common import (
     given,
     run_stage,
     set_option,
-    show_metrics,
 )
 from pipeline.errors import ParamsError, PipelineError
 from pipeline.params import LICENSES
@@ -131,12 +130,13 @@ def dedupe(folder: Path | None, output: Path | None, assignments: tuple[str, ...
 
 def judge_folder(folder: Path, output: Path, assignments: tuple[str, ...]) -> None:
     from pipeline.cleaning.decide import decide_folder
+    from stages.dedupe import summary
 
     space = Workspace.find()
     params = schema.load(space.params, assignments)
     if params.dedupe.collage == "split":
         click.echo("only the CSV is written: collages are dropped, not split", err=True)
-    show_metrics(str(folder), decide_folder(folder, output, params.dedupe, cache=space.cache))
+    click.echo(summary(decide_folder(folder, output, params.dedupe, cache=space.cache)))
     click.echo(f"wrote {output}", err=True)
 
 

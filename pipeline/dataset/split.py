@@ -30,13 +30,12 @@ def held_out(table: pd.DataFrame, share: float) -> np.ndarray:
     number = table["group" if "group" in table else "cluster"]
     leader = table.groupby(number)["sha256"].transform("min")
     group = table["sha256"].where(number < 0, leader).astype(str)
-    members = pd.DataFrame({"group": group.to_numpy(), "breed": table["breed"].to_numpy()})
-    left = members["breed"].value_counts().to_dict()
+    left = Counter(table["breed"])
     quota = {breed: round(count * share) for breed, count in left.items()}
-    chosen: set[str] = set()
     sizes: dict[str, Counter[str]] = defaultdict(Counter)
-    for key, breed in zip(members["group"], members["breed"], strict=True):
+    for key, breed in zip(group, table["breed"], strict=True):
         sizes[key][breed] += 1
+    chosen: set[str] = set()
     for key in sorted(sizes, key=_place):
         size = sizes[key]
         fits = all(quota[breed] >= count and left[breed] > count for breed, count in size.items())
@@ -45,7 +44,7 @@ def held_out(table: pd.DataFrame, share: float) -> np.ndarray:
             for breed, count in size.items():
                 quota[breed] -= count
                 left[breed] -= count
-    return members["group"].isin(chosen).to_numpy()
+    return group.isin(chosen).to_numpy()
 
 
 def _place(key: str) -> str:

@@ -57,14 +57,22 @@ class Denoiser(nn.Module):
         """
         return self.denoised(self.output(x_sigma, sigma, labels), x_sigma, sigma)
 
-    def output(self, x_sigma: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
-        """The net's own output, in float32 whatever it computes in."""
+    def output(
+        self, x_sigma: Tensor, sigma: Tensor, labels: Tensor, augment: Tensor | None = None
+    ) -> Tensor:
+        """The net's own output, in float32 whatever it computes in.
+
+        Args:
+            augment: (B, A) numbers that say how the pictures were changed, for a net that
+                ``knows_augment``; None in sampling.
+        """
         x = x_sigma * self.coefficients(sigma, x_sigma).c_in
         t = self.schedule.time(sigma).to(x.dtype)
+        told = () if augment is None else (augment,)
         if self.autocast is None:
-            return self.net(x, t, labels).float()
+            return self.net(x, t, labels, *told).float()
         with self.autocast():
-            return self.net(x, t, labels).float()
+            return self.net(x, t, labels, *told).float()
 
     def denoised(self, output: Tensor, x_sigma: Tensor, sigma: Tensor) -> Tensor:
         """The clean estimate in terms of the net's output."""

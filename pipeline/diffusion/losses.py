@@ -46,6 +46,7 @@ def denoising_loss(
     eps: Tensor,
     distance: str = "mse",
     weighting: str = "none",
+    augment: Tensor | None = None,
 ) -> Tensor:
     """The loss of each image, (B,) float32.
 
@@ -55,10 +56,11 @@ def denoising_loss(
         sigma: (B,) noise levels that the schedule knows.
         eps: (B, C, H, W) unit Gaussian noise.
         distance: one of ``DISTANCES``; weighting: see ``weights``.
+        augment: what the net is told of changes to x0, see ``Denoiser.output``.
     """
     sigma = sigma.to(x0.device, torch.float32)
     x_sigma = x0 + sigma.view(-1, 1, 1, 1) * eps
-    output = denoiser.output(x_sigma, sigma, labels)
+    output = denoiser.output(x_sigma, sigma, labels, augment)
     each = DISTANCES[distance](output, denoiser.target(x0, eps, sigma), reduction="none")
     weight = weights(weighting, denoiser.objective, sigma, denoiser.sigma_data)
     return each.mean(dim=(1, 2, 3)) * weight

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def build_net(shape: Shape, classes: int, size: int) -> nn.Module:
+def build_net(shape: Shape, classes: int, size: int, augment: bool = False) -> nn.Module:
     """The net that params describe, with fresh weights from torch's global generator.
 
     ``unet`` is ours and knows all of ``shape``; the others are the seeds', which of it know but
@@ -19,6 +19,7 @@ def build_net(shape: Shape, classes: int, size: int) -> nn.Module:
     Args:
         classes: labels it may be told; a net of no condition ignores them.
         size: side of the pictures in pixels.
+        augment: whether it is told of augmentations; such a net has ``knows_augment``.
 
     Raises:
         ValueError: the net does not fit the size, or its kind is unknown.
@@ -53,4 +54,5 @@ def build_net(shape: Shape, classes: int, size: int) -> nn.Module:
         attention=shape.attention,
         size=size,
         dropout=shape.dropout,
+        augment=augment,
     )

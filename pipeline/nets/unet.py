@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from pipeline.nets.blocks import Sinusoid, groups
 
+AUGMENTATIONS = 9  # numbers that describe what was done to a training picture
+
 
 class UNet(nn.Module):
     """A class-conditional UNet for square pictures.
@@ -28,6 +30,10 @@ class UNet(nn.Module):
         attention: sides, in cells of the patch grid, of the levels that attend.
         size: side of the pictures in pixels, a multiple of patch * 2^(levels - 1).
         dropout: inside the residual blocks.
+        augment: also take ``AUGMENTATIONS`` numbers that say how a picture was changed.
+
+    Attributes:
+        knows_augment: whether it does.
 
     Raises:
         ValueError: ``size`` does not fit the levels.
@@ -46,6 +52,7 @@ class UNet(nn.Module):
         attention: Sequence[int] = (8,),
         size: int = 64,
         dropout: float = 0.0,
+        augment: bool = False,
     ) -> None:
         super().__init__()
         if size % (patch * 2 ** (len(multipliers) - 1)):
@@ -89,11 +96,26 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(now, channels * patch**2, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        self.knows_augment = augment
+        if augment:  # made last, so that all other weights are those of a net without it
+            self.augmentation = nn.Linear(AUGMENTATIONS, embedding, bias=False)
+            nn.init.zeros_(self.augmentation.weight)
 
-    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
-        """(B, C, S, S) in, the same out. ``t``: (B,) in 0..1000. ``labels``: (B,), -1 for none."""
+    def forward(
+        self, x_t: Tensor, t: Tensor, labels: Tensor, augment: Tensor | None = None
+    ) -> Tensor:
+        """(B, C, S, S) in, the same out.
+
+        Args:
+            t: (B,) in 0..1000.
+            labels: (B,), -1 for none.
+            augment: (B, ``AUGMENTATIONS``); None is zero: a picture as it is.
+        """
         labels = torch.where(labels < 0, self.classes, labels)
-        condition = F.silu(self.time(t) + self.label(labels))
+        embedded = self.time(t) + self.label(labels)
+        if augment is not None:
+            embedded = embedded + self.augmentation(augment)
+        condition = F.silu(embedded)
         h = self.stem(F.pixel_unshuffle(x_t, self.patch))
         skips = [h]
         for part in self.down:

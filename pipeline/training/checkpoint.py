@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 
 from pipeline import workspace
 from pipeline.errors import PipelineError
+from pipeline.training.posthoc import FOLDER
 
 _NAME = re.compile(r"state-(\d{12})-([0-9a-f]{16})\.pt")
 
@@ -62,7 +64,8 @@ class Checkpoints:
         return None, damaged
 
     def clear(self) -> None:
-        """Remove the checkpoints, and what a killed writer left behind."""
+        """Remove the checkpoints, the averages' snapshots, and what a killed writer left behind."""
+        shutil.rmtree(self.folder / FOLDER, ignore_errors=True)
         for path in (*self.folder.glob("state-*.pt"), *self.folder.glob(".state-*.tmp")):
             path.unlink(missing_ok=True)
 

@@ -21,9 +21,12 @@ from pipeline.diffusion.losses import denoising_loss
 from pipeline.diffusion.samplers import from_uint8
 from pipeline.errors import PipelineError
 from pipeline.params import TrainParams
+from pipeline.training import augment
+from pipeline.training.augment import to_device
 from pipeline.training.checkpoint import Checkpoints
-from pipeline.training.ema import Ema
+from pipeline.training.ema import Average, Ema, PowerEma
 from pipeline.training.order import batch_indices, generator_at, mixed_seed
+from pipeline.training.posthoc import FOLDER, write_snapshot
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ Event = Logged | Saved | TimeToSample | Stopped
 
 
 class Trainer:
-    """The state of a training: weights, optimiser, average, images seen.
+    """The state of a training: weights, optimiser, averages, images seen.
 
     Args:
         denoiser: what is trained; moved to the device of ``data``.
@@ -92,6 +95,10 @@ class Trainer:
 
     Everything random in a step is a function of (seed, nimg), so N steps, a kill -9, and N more
     give the bits of 2 N steps on a CPU.
+
+    Attributes:
+        averages: the classic one, or a power-function average of each of ``ema_lengths``.
+        guide: the first average's weights at ``guide_at`` of the budget, on the CPU; None before.
     """
 
     def __init__(
@@ -104,7 +111,10 @@ class Trainer:
     ) -> None:
         self.denoiser = denoiser.to(data.images.device)
         self.data, self.params, self.seed, self.checkpoints = data, params, seed, checkpoints
-        self.ema = Ema(denoiser.net, params.ema)
+        self.averages: list[Average] = [
+            PowerEma(denoiser.net, length) for length in params.ema_lengths
+        ] or [Ema(denoiser.net, params.ema)]
+        self.guide: dict[str, Tensor] | None = None
         self.optimizer = torch.optim.AdamW(
             denoiser.net.parameters(),
             lr=params.lr,
@@ -126,6 +136,11 @@ class Trainer:
         self.window: list[Tensor] = []  # (2,): loss and gradient norm of each step not yet logged
 
     @property
+    def ema(self) -> Average:
+        """The average that is sampled from and saved."""
+        return self.averages[0]
+
+    @property
     def averaged(self) -> Denoiser:
         """The denoiser with the averaged weights."""
         return self._with(self.ema.net)
@@ -143,7 +158,9 @@ class Trainer:
         state, warnings = self.checkpoints.load()
         if state is not None:
             self.denoiser.net.load_state_dict(state["net"])
-            self.ema.net.load_state_dict(state["ema"])
+            for average, weights in zip(self.averages, state["averages"], strict=True):
+                average.net.load_state_dict(weights)
+            self.guide = state["guide"]
             self.optimizer.load_state_dict(state["optimizer"])
             self.nimg, self.history = state["nimg"], state["history"]
             self.window = list(state["window"].to(self.data.images.device))
@@ -153,7 +170,8 @@ class Trainer:
         self._check_finite()
         state: dict[str, Any] = {
             "net": self.denoiser.net.state_dict(),
-            "ema": self.ema.net.state_dict(),
+            "averages": [average.net.state_dict() for average in self.averages],
+            "guide": self.guide,
             "optimizer": self.optimizer.state_dict(),
             "nimg": self.nimg,
             "history": self.history,
@@ -171,6 +189,7 @@ class Trainer:
             started = time.perf_counter()
             self.window.append(self.step())
             before, self.nimg = self.nimg, self.nimg + params.batch_size
+            self._keep(before)
             done = self.nimg >= params.images
             log = done or _crossed(before, self.nimg, params.log_every)
             if log:
@@ -192,10 +211,12 @@ class Trainer:
     def step(self) -> Tensor:
         """One update on the batch that starts at ``nimg``. Returns (2,): loss, gradient norm."""
         params, net = self.params, self.denoiser.net
-        x0, labels, sigma, counts, eps = self.batch()
+        x0, labels, sigma, counts, eps, told = self.batch()
         torch.manual_seed(mixed_seed("net", self.seed, self.nimg))  # dropout
         net.train()
-        each = denoising_loss(self.denoiser, x0, labels, sigma, eps, params.loss, params.weighting)
+        each = denoising_loss(
+            self.denoiser, x0, labels, sigma, eps, params.loss, params.weighting, told
+        )
         loss = (each * counts).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -203,24 +224,62 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(params, self.nimg)
         self.optimizer.step()
-        self.ema.update(net, self.nimg // params.batch_size + 1)
+        for average in self.averages:
+            average.update(net, self.nimg // params.batch_size + 1)
         return torch.stack([loss.detach(), norm.detach()])
 
-    def batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """x0 (B, C, S, S) in [-1, 1], labels, noise levels, what each counts, and noise, of the
-        step at ``nimg``."""
+    def batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+        """x0 (B, C, S, S) in [-1, 1], labels, noise levels, what each counts, noise, and what the
+        net is told of augmentations (None: nothing), of the step at ``nimg``."""
         params, images, device = self.params, self.data.images, self.data.images.device
         count = params.batch_size
         generator = generator_at(self.seed, self.nimg)
-        chosen = batch_indices(self.seed, self.nimg, count, len(images)).to(device)
+        chosen = to_device(batch_indices(self.seed, self.nimg, count, len(images)), device)
         sigma, counts = self.draw(count, generator)
         flip = torch.rand(count, generator=generator) < 0.5 if params.flip else torch.zeros(count)
         hidden = torch.rand(count, generator=generator) < params.label_dropout
-        eps = torch.randn((count, *images.shape[1:]), generator=generator).to(device)
+        eps = self._noise((count, *images.shape[1:]), generator)
         x0 = from_uint8(images[chosen])
-        x0 = torch.where(flip.bool().to(device)[:, None, None, None], x0.flip(-1), x0)
-        labels = torch.where(hidden.to(device), NO_LABEL, self.data.labels[chosen])
-        return x0, labels, sigma.float().to(device), counts.to(device), eps
+        x0 = torch.where(to_device(flip.bool(), device)[:, None, None, None], x0.flip(-1), x0)
+        x0, told = self._augment(x0)
+        labels = torch.where(to_device(hidden, device), NO_LABEL, self.data.labels[chosen])
+        return x0, labels, to_device(sigma.float(), device), to_device(counts, device), eps, told
+
+    def _noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Made where it is used: a GPU would wait for a CPU's three million normals a step."""
+        device = self.data.images.device
+        if device.type == "cuda":
+            generator = torch.Generator(device)
+            generator.manual_seed(mixed_seed("noise", self.seed, self.nimg))
+            return torch.randn(shape, generator=generator, device=device)
+        return torch.randn(shape, generator=generator).to(device)
+
+    def _augment(self, x0: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The pictures turned and warped as params want, and what the net is told of it."""
+        params = self.params
+        if not (params.vertical_flip or params.rotate or params.augment):
+            return x0, None
+        generator = augment.generator_of(self.seed, self.nimg)
+        x0 = augment.turned(x0, params.vertical_flip, params.rotate, generator)
+        if not params.augment:
+            return x0, None
+        numbers = augment.draw_augmentations(len(x0), params.augment, generator)
+        numbers = to_device(numbers, x0.device)
+        return augment.augmented(x0, numbers), numbers
+
+    def _keep(self, before: int) -> None:
+        """The guide and the averages' snapshots, where they are due since ``before`` images."""
+        params, budget = self.params, self.params.images
+        now = min(self.nimg, budget)
+        if params.guide_at and before < params.guide_at * budget <= now:
+            weights = self.ema.net.state_dict()
+            self.guide = {name: value.to("cpu", copy=True) for name, value in weights.items()}
+        if _crossed(before * params.ema_snapshots, now * params.ema_snapshots, budget):
+            for average in self.averages:
+                if isinstance(average, PowerEma):
+                    step = self.nimg // params.batch_size
+                    folder = self.checkpoints.folder / FOLDER
+                    write_snapshot(folder, average.net, average.length, step)
 
     def _log(self) -> None:
         """Add the window's means to the history and start a new window."""

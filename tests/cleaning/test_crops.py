@@ -14,6 +14,7 @@ from pipeline.cleaning import collages, crops, decide, seams
 from pipeline.cleaning.decide import clean
 from pipeline.cleaning.overrides import Override
 from pipeline.cleaning.verdicts import REASONS, counts
+from pipeline.errors import PipelineError
 from pipeline.params import DedupeParams
 
 PARAMS = DedupeParams(workers=1, collage="split")
@@ -178,6 +179,12 @@ def test_a_person_keeps_the_sheet_or_drops_a_cell(folder):
     assert table.loc["beagle/sheet.jpg", "reason"] == "override" and not len(cells_of(table))
 
 
+def test_a_sheet_that_a_person_keeps_under_one_breed_is_cut_for_none(folder):
+    (folder / "boxer/again.jpg").write_bytes((folder / "beagle/sheet.jpg").read_bytes())
+    table = split(folder, Override("boxer/again.jpg", True, "one scene", 2))
+    assert table.loc["boxer/again.jpg", "keep"] and not len(cells_of(table))
+
+
 def test_a_cell_and_its_source_can_be_called_distinct(folder):
     copy = cells_of(split(folder)).index[1]
     table = split(folder, Override(copy, None, "", 2, "boxer/whole.jpg"))
@@ -203,3 +210,10 @@ def test_a_cell_is_never_judged_a_collage_again(folder, monkeypatch):
     )
     split(folder)
     assert known == [3]
+
+
+def test_a_place_that_refuses_the_cells_is_one_line(folder):
+    (folder.parent / "clean").write_text("a file where the folder should be")
+    with pytest.raises(PipelineError, match=r"cells: cells cannot be written \(") as caught:
+        split(folder)
+    assert "\n" not in str(caught.value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
@@ -157,6 +159,19 @@ def test_a_chain_does_not_pull_in_what_is_unlike_the_kept_one():
 def test_a_picture_joins_the_nearest_of_the_kept_ones():
     chosen = stars(3, pairs_of((0, 2, 6), (1, 2, 2)), np.array([0, 1, 2]))
     assert chosen.kept.tolist() == [0, 1, 1]
+
+
+def test_of_equally_near_ones_the_likest_counts_and_then_the_best():
+    links = pairs_of((0, 2, 4), (1, 2, 4))
+    likest = dataclasses.replace(links, correlation=np.array([0.9, 0.95]))
+    assert stars(3, likest, np.array([0, 1, 2])).kept.tolist() == [0, 1, 1]
+    assert stars(3, links, np.array([1, 0, 2])).kept.tolist() == [0, 1, 1]
+
+
+def test_what_must_stay_drops_its_copies_though_it_has_joined_another():
+    links = pairs_of((0, 1, 2), (1, 2, 2))
+    chosen = stars(3, links, np.array([0, 1, 2]), [True, True, False])
+    assert chosen.kept.tolist() == [0, 0, 1]
 
 
 def test_every_dropped_picture_is_directly_like_a_kept_one():

@@ -18,7 +18,7 @@ from pipeline.cleaning.decide import clean
 from pipeline.cleaning.overrides import read_overrides
 from pipeline.cleaning.review import make, override_line, write_review
 from pipeline.cleaning.verdicts import REASONS, counts
-from pipeline.params import DedupeParams
+from pipeline.params import QUALITIES, DedupeParams
 
 
 @pytest.fixture(scope="module")
@@ -191,5 +191,6 @@ def test_the_page_shows_every_dropped_file_of_a_folder(pictures, tmp_path: Path)
         [k for k in np.lexsort((~result.table["keep"],)) if result.table.at[k, "cluster"] >= 0]
     ]
     parts = [review_rows.Section(name, "", items) for name, items in data["sections"].items()]
+    assert not {*QUALITIES, "collage", "override"} & set(data["sections"])  # nothing to show
     shown = {k for part in parts if part.name != "browse" for k in part.rows()}
     assert set(result.table.index[~result.table["keep"]]) <= shown

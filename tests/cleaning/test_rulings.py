@@ -123,7 +123,12 @@ def measured(pictures, tmp_path_factory) -> pd.DataFrame:
     return parts.table(rows)
 
 
-def linked(measured: pd.DataFrame, links: set[tuple[int, int]], breeds: list[str]) -> pd.DataFrame:
+def linked(
+    measured: pd.DataFrame,
+    links: set[tuple[int, int]],
+    breeds: list[str],
+    wishes: Wishes | None = None,
+) -> pd.DataFrame:
     """The decisions where these and no other rows are taken for copies of each other."""
     i, j = (np.array([link[k] for link in sorted(links)], np.int64) for k in (0, 1))
     pairs = Pairs(i, j, 2 + i % 3, np.full(len(i), 0.95), np.full(len(i), "whole", object))
@@ -131,7 +136,7 @@ def linked(measured: pd.DataFrame, links: set[tuple[int, int]], breeds: list[str
         File(f"{breed}/{k}.jpg", Path(), name, 1000)
         for k, (name, breed) in enumerate(zip(measured.index, breeds, strict=True))
     ]
-    return rulings.decide(files, measured, np.zeros(len(files)), pairs, Wishes(), PARAMS)
+    return rulings.decide(files, measured, np.zeros(len(files)), pairs, wishes or Wishes(), PARAMS)
 
 
 def test_a_link_across_stars_is_a_conflict_and_one_group(measured):
@@ -144,6 +149,14 @@ def test_a_link_across_stars_is_a_conflict_and_one_group(measured):
     assert counts(decisions)["label_conflicts"] == 1
     if a["keep"] and c["keep"]:
         assert not b["keep"] and (a["cluster"] == -1 or c["cluster"] == -1)
+
+
+def test_of_two_copies_that_a_person_keeps_both_drop_what_is_like_them(measured):
+    wishes = Wishes({k: Override("", True, "", 2) for k in (0, 1)})
+    table = linked(measured, {(0, 1), (1, 2)}, ["a"] * COUNT, wishes).set_index("sha256")
+    a, b, c = (table.loc[measured.index[k]] for k in range(3))
+    assert a["keep"] and b["keep"] and not c["keep"] and c["nearest"] == b["path"]
+    assert a["cluster"] == b["cluster"] == c["cluster"] == 0
 
 
 LINKS = st.sets(

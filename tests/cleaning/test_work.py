@@ -85,6 +85,21 @@ def test_what_is_said_of_a_file_that_vanished_is_not_remembered_for_its_content(
     pd.testing.assert_frame_equal(there, table.loc[[found[3].sha256]])
 
 
+def test_rows_of_another_recipe_are_not_read(folder, table, tmp_path, monkeypatch):
+    found = measured_run.found(folder)[:3]
+    work.measurements(found, PARAMS, cache=tmp_path)
+    key = shards.cache_key(PARAMS.max_pixels)
+    assert shards.cache_key(4096) != key
+    for module, name in ((shards, "VERSION"), (shards.PIL, "__version__")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, "other")
+            assert shards.cache_key(PARAMS.max_pixels) != key
+    small = work.measurements(found, dataclasses.replace(PARAMS, max_pixels=4096), cache=tmp_path)
+    assert small["fault"].notna().all()  # 90 x 72 pixels are more
+    again = work.measurements(found, PARAMS, cache=tmp_path)
+    pd.testing.assert_frame_equal(again, table.loc[again.index])
+
+
 def test_a_part_survives_whole_or_not_at_all(tmp_path):
     rows = parts.table((f"{k:064x}", faulty(f"fault {k}")) for k in range(50))
     parts.write(rows, tmp_path)

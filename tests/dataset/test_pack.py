@@ -129,6 +129,8 @@ def test_each_class_gives_its_share_and_keeps_one():
     assert out.to_dict() == {"many": 20, "some": 4, "few": 0, "one": 0}
     half = pd.Series(held_out(some, 0.5)).groupby(some["breed"].to_numpy()).sum()
     assert half["one"] == 0 and half["many"] == 100
+    most = pd.Series(held_out(some, 0.9)).groupby(some["breed"].to_numpy()).sum()
+    assert all(most[breed] < count for breed, count in counts.items())
 
 
 def test_a_new_breed_moves_nobody():
@@ -140,7 +142,9 @@ def test_a_new_breed_moves_nobody():
 
 
 def test_the_split_does_not_depend_on_the_order_of_rows():
-    some = table({"a": 80, "b": 60}, {"a/001.png": 0, "b/001.png": 0})
+    some = table(
+        {"a": 80, "b": 60}, {f"{breed}/{k:03}.png": k // 3 for k in range(60) for breed in "ab"}
+    )
     shuffled = some.sample(frac=1, random_state=1)
     assert set(some["path"][held_out(some, 0.2)]) == set(shuffled["path"][held_out(shuffled, 0.2)])
     assert not held_out(some, 0.0).any()

@@ -63,7 +63,8 @@ def queue_logs(project: Project, status: str) -> str:
 
 
 def test_a_bad_value_is_one_line_that_names_what_is_allowed(project: Project) -> None:
-    says = "error: params.yaml: scheduler: got 'banana', expected one of linear, cosine"
+    allowed = "linear, cosine, sigmoid, karras"
+    says = f"error: params.yaml: scheduler: got 'banana', expected one of {allowed}"
     said = project.dvc("exp", "run", "-S", "scheduler=banana", code=255)
     assert says in said and "Traceback" not in said and len(project.runs()) == 1
     # DVC removes a stage's outs before it runs the stage, and has them in its cache.

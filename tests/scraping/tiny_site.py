@@ -25,6 +25,7 @@ from starlette.routing import Route
 RESULTS, BATCH = 50, 24
 asked: Counter[str] = Counter()  # how often each path was requested
 robots: list[str] = []  # the text of /robots.txt, if there is to be one
+agents: dict[str, str] = {}  # path -> the User-Agent that asked last
 
 PAGE = """<!doctype html><title>{query} – tiny</title>
 <style>a.tile {{display:block;height:120px}} dialog {{position:fixed}}</style>
@@ -92,6 +93,7 @@ async def search(request: Request) -> Response:
     query = request.query_params["q"]
     word = query.split()[0]
     asked[f"/search {query}"] += 1
+    agents["/search"] = request.headers["User-Agent"]
     if word == "sorry":
         return RedirectResponse("/sorry/index")
     if word == "teapot":
@@ -143,6 +145,7 @@ def licence(name: str) -> str:
 async def original(request: Request) -> Response:
     name = request.path_params["name"].removesuffix(".jpg")
     asked[request.url.path] += 1
+    agents[request.url.path] = request.headers["User-Agent"]
     word, _, number = name.rpartition("-")
     data = picture(int(number))
     if word == "dead" and int(number) % 3 == 0:
@@ -216,6 +219,7 @@ def page(request: Request) -> Response:
 
 async def robots_txt(request: Request) -> Response:
     asked["/robots.txt"] += 1
+    agents["/robots.txt"] = request.headers["User-Agent"]
     return Response(robots[0] if robots else "none", 200 if robots else 404)
 
 

@@ -76,7 +76,7 @@ def test_cells_are_an_out_of_the_stage_and_resize_packs_them(space):
     metrics = dedupe.run(params, space)
     assert (metrics["files"], metrics["reason_collage"]) == (11, 1)
     assert (metrics["cells"], metrics["cells_kept"]) == (4, 4)
-    assert "4 of 4 cells of collages kept" in dedupe.summary(metrics)
+    assert "4 of 4 cells of collages kept" in dedupe.summary(metrics).splitlines()
     packed = resize.run(params, space)
     assert packed["count"] == metrics["kept"] + 4
     index = pd.read_parquet(space.dataset / "index.parquet")
@@ -91,7 +91,8 @@ def test_the_summary_says_conflicts_and_what_was_merely_found(space):
     (space.raw / "beagle/2 again.jpg").rename(space.raw / "boxer/2 again.jpg")
     metrics = dedupe.run(PARAMS, space)
     assert metrics["label_conflicts"] == 2
-    text = "\n".join(dedupe.summary(metrics))
+    text = dedupe.summary(metrics)
+    assert text.startswith("8 of 12 files kept\n")
     assert "2 photos lie under more than one breed" in text
     assert "exact_duplicate 1" in text and "near_duplicate 2" in text
     assert all(f"found_{name}" in metrics for name in QUALITIES)
