@@ -14,6 +14,11 @@ _NEAR_ZERO = 0.1  # more of the picture than this at the end is a gap worth a wa
 GRIDS = ("timesteps", "karras", "logsnr")
 
 
+def wide(device: torch.device) -> torch.dtype:
+    """In what noise levels are reckoned with there: float64, which Apple's GPUs do not have."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 @dataclass(frozen=True)
 class Schedule:
     """The noise levels of a forward process.
@@ -65,13 +70,13 @@ class Schedule:
         """Copied to a device once: a copy for each evaluation would make the device wait."""
         if device not in self._tables:
             with torch.inference_mode(False):  # kept for training too, whoever asks first
-                self._tables[device] = self.sigmas.log().to(device)
+                self._tables[device] = self.sigmas.log().to(device, wide(device))
         return self._tables[device]
 
     def index(self, sigma: Tensor) -> Tensor:
         """The 0-based timestep whose noise level is nearest to ``sigma`` (any shape), in log."""
         known = self._log_sigmas(sigma.device)
-        wanted = sigma.double().log()
+        wanted = sigma.to(wide(sigma.device)).log()
         right = torch.searchsorted(known, wanted).clamp(1, self.timesteps - 1)
         left = right - 1
         return torch.where(wanted - known[left] <= known[right] - wanted, left, right)
@@ -86,9 +91,10 @@ class Schedule:
         """What the net is told of ``sigma``: 0 to 1000, float64, even in t, or in log sigma for a
         continuous process. No level is ever named that training does not know."""
         if not self.continuous:
-            return self.index(sigma).double() * (1000 / self.timesteps)
+            return self.index(sigma).to(wide(sigma.device)) * (1000 / self.timesteps)
         low, high = math.log(float(self.sigmas[0])), math.log(float(self.sigmas[-1]))
-        return (1000 * (sigma.double().log() - low) / (high - low)).clamp(0, 1000)
+        log_sigma = sigma.to(wide(sigma.device)).log()
+        return (1000 * (log_sigma - low) / (high - low)).clamp(0, 1000)
 
     def levels(self, steps: int, grid: str = "timesteps") -> Tensor:
         """Noise levels for a sampler: falling, each one trained on, closed by 0.

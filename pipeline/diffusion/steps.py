@@ -8,6 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from pipeline.diffusion.schedules import wide
+
 
 @dataclass(frozen=True)
 class Step:
@@ -31,5 +33,5 @@ def pairs(levels: Tensor) -> list[tuple[float, float]]:
 
 
 def at_level(x: Tensor, sigma: float) -> Tensor:
-    """(B,) float64: one level for the whole batch ``x``."""
-    return torch.full((len(x),), sigma, dtype=torch.float64, device=x.device)
+    """(B,) float64 (see ``wide``): one level for the whole batch ``x``."""
+    return torch.full((len(x),), sigma, dtype=wide(x.device), device=x.device)
