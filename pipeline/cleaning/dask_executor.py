@@ -3,7 +3,8 @@
 Files do not travel, tables do: every worker must see the pictures under the paths they have here,
 and must run the same code and decoders, which each shard makes sure of. A shard whose worker died
 is run again by the scheduler; one that keeps ending workers comes back and is halved until a single
-picture is left, which is then given up.
+picture is left. That is tried again alone, after all others, as the scheduler also blames what
+merely waited for a worker that died; if it ends that worker too, it is given up.
 """
 
 from __future__ import annotations
@@ -103,8 +104,12 @@ def _results(client: Any, waiting: list[Shard]) -> Iterator[tuple[Shard, pd.Data
 
     done: queue.SimpleQueue[Any] = queue.SimpleQueue()
     flying: dict[str, tuple[Any, Shard]] = {}
+    suspects: list[Shard] = []
+    alone = False
     started = 0
-    while waiting or flying:
+    while waiting or flying or suspects:
+        if not (waiting or flying):
+            waiting, alone = [suspects.pop()], True
         # As workers come and go, so does what is asked of them at once.
         window = 2 * _threads(client) + 2 if waiting else 0
         while waiting and len(flying) < window:
@@ -119,8 +124,10 @@ def _results(client: Any, waiting: list[Shard]) -> Iterator[tuple[Shard, pd.Data
         try:
             yield shard, parts.from_bytes(future.result())
         except KilledWorker:
-            if len(shard) == 1:
+            if len(shard) == 1 and alone:
                 yield shard, parts.table([(shard.files[0][0], faulty(GIVEN_UP))])
+            elif len(shard) == 1:
+                suspects.append(shard)
             else:
                 waiting += reversed(shard.cut(-(-len(shard) // 2)))
         except (CancelledError, CommClosedError):
