@@ -13,20 +13,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pipeline.cleaning.seams import AXIS, COUNT
+from pipeline.cleaning.seams import COUNT, MONOTONE, WHOLE
 
 FOLDS = 4
 LINE = 0.5  # scores are bent so that what may be called a collage starts here
 
 # Shape and contrast of the whole picture are left out: the collages of a search engine need not
 # have those of ours.
-USED = [k for k in range(COUNT) if k not in (COUNT - 2, COUNT - 1)]
-
-_LINE = [1, 1, 1, 1, 1, 0, 0]  # of `_Context.line`: likeness and place may mean either
-_TORN = [-1, 1, 0]
-_AXIS = [*_LINE, *_LINE, 0, 0, 1, *[1] * 6, *[1] * 3, *_TORN, *_TORN, 1, 1, *[1] * 4]
-_MONOTONE = [*_AXIS, *_AXIS, 0, 0]
-assert len(_AXIS) == AXIS and len(_MONOTONE) == len(USED)
+USED = [k for k in range(COUNT) if k not in WHOLE]
+_MONOTONE = [MONOTONE[k] for k in USED]
 
 Model = Callable[[np.ndarray], np.ndarray]
 
