@@ -75,22 +75,29 @@ def torn(grey: np.ndarray, places: list[int]) -> list[float]:
     """For each column (a join lies right of it) three numbers: the likeness of what crosses it, in
     [-1, 1]; by how much it is less than usual in this picture; and how unlike the grain beside it
     is on the two sides. ``grey``: float32 H x W."""
-    down = np.diff(grey, axis=0)
-    down = down[:, :-1] + down[:, 1:]  # two columns each: less grain
-    size = np.sqrt((down * down).sum(axis=0)) + 1e-3
+    pair = grey[:, :-1] + grey[:, 1:]  # two columns each: less grain
     apart = _AWAY + 2
-    across = (down[:, :-apart] * down[:, apart:]).sum(axis=0) / (size[:-apart] * size[apart:])
-    usual = float(np.median(across))
-    energy = np.abs(np.diff(grey, axis=0)).mean(axis=0)
+    last = pair.shape[1] - apart
+
+    def likeness_at(columns: np.ndarray) -> np.ndarray:
+        one, two = (np.diff(pair[:, columns + away], axis=0) for away in (0, apart))
+        size = np.sqrt((one * one).sum(axis=0)) * np.sqrt((two * two).sum(axis=0))
+        return np.asarray((one * two).sum(axis=0) / (size + 1e-3))
+
+    usual = float(np.median(likeness_at(np.arange(0, last, 4))))
     values = []
     for x in places:
         middle = x - (apart - 1) // 2  # the left one of the two columns about the join
-        some = across[max(0, middle - 1) : middle + 2]
+        some = likeness_at(np.arange(max(0, middle - 1), min(middle + 2, last)))
         likeness = float(some.min()) if len(some) else usual
-        left = float(energy[max(0, x - _STRIP - 1) : max(1, x - 1)].mean())
-        right = float(energy[min(x + 3, len(energy) - 1) : x + 3 + _STRIP].mean())
+        left = _grain(grey[:, max(0, x - _STRIP - 1) : max(1, x - 1)])
+        right = _grain(grey[:, min(x + 3, grey.shape[1] - 1) : x + 3 + _STRIP])
         values += [likeness, usual - likeness, abs(float(np.log((left + 1) / (right + 1))))]
     return values
+
+
+def _grain(grey: np.ndarray) -> float:
+    return float(np.abs(np.diff(grey, axis=0)).mean())
 
 
 def ranks(wide: np.ndarray) -> np.ndarray:

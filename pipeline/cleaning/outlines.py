@@ -2,8 +2,8 @@
 
 The sides of a pasted picture are straight to the pixel, sharp over their whole length, and stop
 where they meet; those of a door or a screen are seldom all of this. An inset in a corner of the
-picture shows two sides, one at an edge three, any other four: the best rectangle of each kind
-gives six numbers.
+picture shows two sides, one at an edge three, any other four; most lie close to a corner, and
+windows do not. The best rectangle of each of these four kinds gives six numbers.
 
 All is measured on what ``seams`` has at hand: where a pixel differs from the next by more than is
 usual around it (``hits``). A point (y, x) lies between the rows y and y + 1 and the columns x and
@@ -14,23 +14,24 @@ from __future__ import annotations
 
 import numpy as np
 
-COUNT = 18
+COUNT = 24
 # Of the numbers of one kind: what can only speak for an inset.
-MONOTONE = (1, 1, 1, 0, 0, 0) * 3
+MONOTONE = (1, 1, 1, 0, 0, 0) * 4
 
 _RUN = 32  # pixels a side goes on from its corner, at the least
 _BLOCK = 8  # of a corner in a block of this many pixels only the best is kept
-_KEPT = 10  # corners of each of the four kinds
+_KEPT = 16  # corners of each of the four kinds
 _LEAST = 36  # pixels of a side
 _MOST = 0.62  # of the picture's side: larger ones are cells or frames
+_NEAR = 0.09  # of the picture's sides: how far from its corner an inset lies
 _PAST = 16  # pixels beyond its corners over which a side must have stopped
 
 _Points = tuple[np.ndarray, np.ndarray]
 
 
 def rectangles(vertical: np.ndarray, level: np.ndarray) -> list[float]:
-    """18 numbers: for the best rectangle with two, three and four sides inside the picture, its
-    score; of the shares of hits along its sides the weakest and the mean; the share of hits where
+    """24 numbers: for the best rectangle with two sides inside the picture, with three, with four
+    close to a corner and with four elsewhere, its score; of the shares of hits along its sides the weakest and the mean; the share of hits where
     its sides should have stopped; its shorter and its longer side. Zeros where there is none.
 
     Args:
@@ -43,8 +44,8 @@ def rectangles(vertical: np.ndarray, level: np.ndarray) -> list[float]:
     boxes, kind = _boxes(corners, *last)
     numbers = _describe(boxes, down, right)
     values: list[float] = []
-    for sides in (2, 3, 4):
-        some = numbers[kind == sides]
+    for number in (2, 3, 4, 5):
+        some = numbers[kind == number]
         best = some[some[:, 0].argmax()] if len(some) else np.zeros(6)
         values += [float(v) for v in best]
     return values
@@ -96,7 +97,8 @@ def _peaks(score: np.ndarray) -> _Points:
 def _boxes(
     corners: dict[tuple[int, int], _Points], bottom: int, right: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rectangles to look at, N x (top, bottom, left, right), and how many sides lie inside."""
+    """Rectangles to look at, N x (top, bottom, left, right), and of each the number of sides that
+    lie inside, 5 where it lies away from the corners too."""
     boxes, kinds = [], []
 
     def add(top, low, left, end, sides, fits=None):  # type: ignore[no-untyped-def]
@@ -106,7 +108,13 @@ def _boxes(
         good = (np.minimum(tall, wide) >= _LEAST) & (tall <= _MOST * bottom)
         good &= wide <= _MOST * right
         boxes.append(box[good])
-        kinds.append(np.full(int(good.sum()), sides))
+        if sides == 4:
+            aside = np.minimum(box[good] + 1, (bottom, bottom, right, right) - box[good])
+            rows, columns = aside[:, :2].min(axis=1), aside[:, 2:].min(axis=1)
+            away = (rows > _NEAR * bottom) | (columns > _NEAR * right)
+            kinds.append(4 + away)
+        else:
+            kinds.append(np.full(int(good.sum()), sides))
 
     for (dy, dx), (y, x) in corners.items():
         rows = (y, bottom) if dy > 0 else (-1, y)

@@ -19,12 +19,12 @@ COUNT = 24
 # Long turned lines, right angles and rims may only speak for prints.
 MONOTONE = (1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0, 0, 0, 0)
 
-_LONG = 288  # pixels of the longer side
+_LONG = 256  # pixels of the longer side
 _FAINT = 14  # grey levels over two pixels
-_MOST = 7000  # edge pixels; the strongest of more
+_MOST = 5000  # edge pixels; the strongest of more
 _TURN = 0.26  # sine of the angle between edges that belong together
-_SHORT, _THICK = 12, 0.8  # pixels: of a segment, and its deviation from a line
-_LINES = 120
+_SHORT, _THICK = 11, 0.8  # pixels: of a segment, and its deviation from a line
+_LINES = 72  # the longest
 _TILT = 2.0  # degrees from which a line counts as turned
 
 
@@ -64,7 +64,6 @@ def prints(grey: Image.Image, size: tuple[int, int]) -> list[float]:
     shape = (max(round(size[0] * scale), 48), max(round(size[1] * scale), 48))
     small = np.asarray(grey.resize(shape, Image.Resampling.BILINEAR)).astype(np.float32)
     found = join(segments(small))
-    found = found.take(np.argsort(-found.length, kind="stable")[:100])
     return _numbers(found, min(shape)) if len(found) > 1 else [0.0] * COUNT
 
 
@@ -107,7 +106,9 @@ def _edges(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, 
     at, flat = np.flatnonzero(strong), size.ravel()
     strength = flat[at]
     normal_x, normal_y = across.ravel()[at] / strength, down.ravel()[at] / strength
-    ahead = np.round(normal_y).astype(np.int64) * grey.shape[1] + np.round(normal_x).astype(np.int64)
+    ahead = np.round(normal_y).astype(np.int64) * grey.shape[1] + np.round(normal_x).astype(
+        np.int64
+    )
     kept = (strength >= flat[at + ahead]) & (strength > flat[at - ahead])
     if kept.sum() > _MOST:
         kept &= strength >= np.partition(strength[kept], -_MOST)[-_MOST]
