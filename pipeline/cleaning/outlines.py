@@ -12,6 +12,8 @@ x + 1; the picture's own edges are at -1 and at its last row and column.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 COUNT = 24
@@ -31,8 +33,9 @@ _Points = tuple[np.ndarray, np.ndarray]
 
 def rectangles(vertical: np.ndarray, level: np.ndarray) -> list[float]:
     """24 numbers: for the best rectangle with two sides inside the picture, with three, with four
-    close to a corner and with four elsewhere, its score; of the shares of hits along its sides the weakest and the mean; the share of hits where
-    its sides should have stopped; its shorter and its longer side. Zeros where there is none.
+    close to a corner and with four elsewhere, its score; of the shares of hits along its sides the
+    weakest and the mean; the share of hits where its sides should have stopped; its shorter and
+    its longer side. Zeros where there is none.
 
     Args:
         vertical: bool H x (W-1), whether pixel (y, x) differs much from (y, x + 1).
@@ -99,41 +102,44 @@ def _boxes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rectangles to look at, N x (top, bottom, left, right), and of each the number of sides that
     lie inside, 5 where it lies away from the corners too."""
-    boxes, kinds = [], []
+    found = [*_open_boxes(corners, bottom, right)]
+    # Two corners across say where the other two are.
+    (y, x), (other_y, other_x) = corners[1, 1], corners[-1, -1]
+    found.append((4, _box(y[:, None], other_y, x[:, None], other_x)))
+    (y, x), (other_y, other_x) = corners[1, -1], corners[-1, 1]
+    found.append((4, _box(y[:, None], other_y, other_x, x[:, None])))
+    boxes = np.concatenate([box for _, box in found])
+    kinds = np.repeat([sides for sides, _ in found], [len(box) for _, box in found])
+    tall, wide = boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2]
+    good = (np.minimum(tall, wide) >= _LEAST) & (tall <= _MOST * bottom) & (wide <= _MOST * right)
+    boxes, kinds = boxes[good], kinds[good]
+    aside = np.minimum(boxes + 1, (bottom, bottom, right, right) - boxes)
+    away = (aside[:, :2].min(axis=1) > _NEAR * bottom) | (aside[:, 2:].min(axis=1) > _NEAR * right)
+    return boxes, np.where((kinds == 4) & away, 5, kinds)
 
-    def add(top, low, left, end, sides, fits=None):  # type: ignore[no-untyped-def]
-        box = np.stack(np.broadcast_arrays(top, low, left, end), axis=-1).reshape(-1, 4)
-        box = box if fits is None else box[fits.ravel()]
-        tall, wide = box[:, 1] - box[:, 0], box[:, 3] - box[:, 2]
-        good = (np.minimum(tall, wide) >= _LEAST) & (tall <= _MOST * bottom)
-        good &= wide <= _MOST * right
-        boxes.append(box[good])
-        if sides == 4:
-            aside = np.minimum(box[good] + 1, (bottom, bottom, right, right) - box[good])
-            rows, columns = aside[:, :2].min(axis=1), aside[:, 2:].min(axis=1)
-            away = (rows > _NEAR * bottom) | (columns > _NEAR * right)
-            kinds.append(4 + away)
-        else:
-            kinds.append(np.full(int(good.sum()), sides))
 
+def _open_boxes(
+    corners: dict[tuple[int, int], _Points], bottom: int, right: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Rectangles of two or three sides: their number, and boxes as above."""
     for (dy, dx), (y, x) in corners.items():
         rows = (y, bottom) if dy > 0 else (-1, y)
         columns = (x, right) if dx > 0 else (-1, x)
-        add(*rows, *columns, 2)
-    # Two corners beside each other, the side between them exactly upright or level.
-    for d in (-1, 1):
-        (y, x), (other_y, other_x) = corners[d, 1], corners[d, -1]
-        rows = (y[:, None], bottom) if d > 0 else (-1, y[:, None])
-        add(*rows, x[:, None], other_x, 3, np.abs(y[:, None] - other_y) <= 1)
-        (y, x), (other_y, other_x) = corners[1, d], corners[-1, d]
-        columns = (x[:, None], right) if d > 0 else (-1, x[:, None])
-        add(y[:, None], other_y, *columns, 3, np.abs(x[:, None] - other_x) <= 1)
-    # Two corners across say where the other two are.
-    (y, x), (other_y, other_x) = corners[1, 1], corners[-1, -1]
-    add(y[:, None], other_y, x[:, None], other_x, 4)
-    (y, x), (other_y, other_x) = corners[1, -1], corners[-1, 1]
-    add(y[:, None], other_y, other_x, x[:, None], 4)
-    return np.concatenate(boxes), np.concatenate(kinds)
+        yield 2, _box(*rows, *columns)
+    # Two corners beside each other, the side between them exactly level or upright.
+    for way in (-1, 1):
+        (y, x), (other_y, other_x) = corners[way, 1], corners[way, -1]
+        one, two = np.nonzero(np.abs(y[:, None] - other_y) <= 1)
+        rows = (y[one], bottom) if way > 0 else (-1, y[one])
+        yield 3, _box(*rows, x[one], other_x[two])
+        (y, x), (other_y, other_x) = corners[1, way], corners[-1, way]
+        one, two = np.nonzero(np.abs(x[:, None] - other_x) <= 1)
+        columns = (x[one], right) if way > 0 else (-1, x[one])
+        yield 3, _box(y[one], other_y[two], *columns)
+
+
+def _box(*sides: np.ndarray | int) -> np.ndarray:
+    return np.stack(np.broadcast_arrays(*sides), axis=-1).reshape(-1, 4)
 
 
 def _describe(boxes: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarray:

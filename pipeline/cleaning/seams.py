@@ -204,7 +204,7 @@ def _axis(pixels: np.ndarray) -> _Axis:
 
 
 def _more(pixels: np.ndarray, wide: np.ndarray, score: np.ndarray, lines: list[int]) -> list[float]:
-    """28 numbers: nine about each of two lines and about the one of the highest ranks, its score."""
+    """28 numbers: nine about each of two lines and the one of the highest ranks, its score."""
     some = wide[::2]  # every second row tells as much
     rank = _band_means(len(some)) @ cells.ranks(some)
     low, high = int(0.1 * len(score)), int(0.9 * len(score)) + 1

@@ -161,10 +161,8 @@ def join(found: Segments) -> Segments:
         first, last = points[place.argmin()], points[place.argmax()]
         span = last - first
         strength = np.average(found.strength[some], weights=found.length[some])
-        whole.append(
-            [*(first + last) / 2, np.arctan2(span[1], span[0]), np.hypot(*span)]
-            + [found.thickness[some].max(), strength]
-        )
+        line = (np.arctan2(span[1], span[0]), np.hypot(*span), found.thickness[some].max())
+        whole.append((*(first + last) / 2, *line, strength))
     if not whole:
         return found
     alone = found.take(np.bincount(part)[part] == 1)

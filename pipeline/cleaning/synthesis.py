@@ -41,8 +41,9 @@ class Task:
 class Examples:
     """K examples.
 
-    ``features``: float32 K x ``seams.COUNT``, seam evidence. ``of``: the place in ``Task.paths`` of the one
-    picture shown, or -1 for a collage. ``loose``: whether a collage is scattered or inset.
+    ``features``: float32 K x ``seams.COUNT``, seam evidence. ``of``: the place in ``Task.paths``
+    of the one picture shown, or -1 for a collage. ``loose``: whether a collage is scattered or
+    inset.
     """
 
     features: np.ndarray
