@@ -21,6 +21,7 @@ from PIL import Image, ImageOps
 
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 512 << 20
+DRAFT = 384  # a JPEG is decoded no smaller: joins of collages are looked for at this size
 
 # Pillow knows dozens of formats; some call other programs (EPS) or have a history of bombs (FITS).
 _FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "bmp": "BMP"}
@@ -220,7 +221,15 @@ def shrink_and_crop(image: Image.Image, size: int) -> np.ndarray:
     # Lanczos is the sharpest when shrinking and rings when enlarging.
     method = Image.Resampling.LANCZOS if side > size else Image.Resampling.BICUBIC
     box = (left, top, left + side, top + side)
-    return np.array(image.resize((size, size), method, box=box))
+    # Four times smaller and more: a mean of whole pixels comes first, which halves the time.
+    return np.array(image.resize((size, size), method, box=box, reducing_gap=2.0))
+
+
+def draft_for(size: int) -> int:
+    """The ``draft`` from which a square of this size is made: at least three times its size, where
+    the result differs from that of a full decode by less than JPEG itself does (over 50 dB); and
+    no less than ``DRAFT``, so that whoever makes the square decodes the same pixels."""
+    return max(DRAFT, 3 * size)
 
 
 def _upright(image: Image.Image) -> Image.Image:

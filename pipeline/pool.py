@@ -3,7 +3,7 @@
 Pictures come from strangers: a decoder may crash, or hang in C where no exception reaches it. A
 worker therefore runs each item under the kernel's alarm clock, whose default action ends the
 process; when a worker dies for any reason, the items that were in flight are run again one by one,
-each in a worker of its own, and the one that kills its worker again is given up.
+and the one that kills a worker in which it was the first, or runs out of time, is given up.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -36,7 +37,7 @@ def each(
     items: Sequence[T],
     *,
     workers: int,
-    what: str,
+    what: str | None,
     unit: str,
     chunk: int = 16,
     seconds: float = 60.0,
@@ -46,6 +47,7 @@ def each(
     Args:
         function: importable by name; must not raise for an item that is merely bad.
         workers: processes; 0 means one per core.
+        what: names the bar; None: no bar.
         seconds: an item that takes longer is given up.
 
     Yields:
@@ -56,15 +58,13 @@ def each(
     workers = min(workers or cores(), -(-len(items) // chunk))
     tasks = [range(start, min(start + chunk, len(items))) for start in range(0, len(items), chunk)]
     with bar(len(items), what, unit) as shown:
-        suspects: list[int] = []
         while tasks:
-            tasks, broken = yield from _until_broken(
+            tasks, suspects = yield from _until_broken(
                 function, items, tasks, workers, seconds, shown.update
             )
-            suspects += broken
-        for index in suspects:
-            yield index, _alone(function, items[index], seconds)
-            shown.update()
+            for index, result in _one_by_one(function, items, suspects, seconds):
+                yield index, result
+                shown.update()
 
 
 def _until_broken(
@@ -103,15 +103,25 @@ def _until_broken(
     return [], []
 
 
-def _alone(function: Callable[[T], R], item: T, seconds: float) -> R | None:
-    """The result of one item in a process of its own, or None if that process dies."""
-    pool = _pool(1)
-    try:
-        return pool.submit(_run, function, [item], seconds).result()[0]
-    except BrokenProcessPool:
-        return None
-    finally:
-        _stop(pool)
+def _one_by_one(
+    function: Callable[[T], R], items: Sequence[T], suspects: list[int], seconds: float
+) -> Iterator[tuple[int, R | None]]:
+    """The results of items any of which may end its process: None for those that do."""
+    waiting = list(reversed(suspects))
+    while waiting:
+        pool = _pool(1)
+        first = True  # the damage that ends a process may come from an item before
+        try:
+            while waiting:
+                begun = time.monotonic()
+                result = pool.submit(_run, function, [items[waiting[-1]]], seconds).result()[0]
+                yield waiting.pop(), result
+                first = False
+        except BrokenProcessPool:
+            if first or time.monotonic() - begun >= seconds:
+                yield waiting.pop(), None
+        finally:
+            _stop(pool)
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:

@@ -11,8 +11,8 @@ from tqdm import tqdm
 T = TypeVar("T")
 
 
-def bar(total: int | None, what: str, unit: str, initial: int = 0) -> tqdm:
-    """A progress bar on standard error.
+def bar(total: int | None, what: str | None, unit: str, initial: int = 0) -> tqdm:
+    """A progress bar on standard error; none is shown if ``what`` is None.
 
     In a log file (no terminal) a bar that redraws is noise: there it prints a line every 10 s.
     """
@@ -27,6 +27,7 @@ def bar(total: int | None, what: str, unit: str, initial: int = 0) -> tqdm:
         file=sys.stderr if live else _Lines(),
         leave=True,
         smoothing=0.1,
+        disable=what is None,
     )
 
 

@@ -1,4 +1,4 @@
-"""dedupe: data/raw -> data/clean/decisions.parquet, review.html and reports/dedupe.json."""
+"""dedupe: data/raw -> data/clean (decisions.parquet, review.html, cells) and its counts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline import params as schema
 from pipeline.cleaning.decide import Cleaned, clean
 from pipeline.cleaning.overrides import read_overrides
 from pipeline.cleaning.review import write_review
-from pipeline.cleaning.verdicts import REASONS, counts
+from pipeline.cleaning.verdicts import FAULTS, REASONS, counts
 from pipeline.errors import PipelineError, run_cleanly
 from pipeline.params import Params
 from pipeline.raw import MANIFEST
@@ -33,6 +33,7 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
         overrides=overrides,
         skip=(MANIFEST,),
         links=True,
+        cells=space.clean,
     )
     metrics: dict[str, Any] = counts(cleaned.table)
     metrics["overrides_without_a_file"] = len(cleaned.idle)
@@ -43,7 +44,7 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
     metrics["manifest_rows"] = _manifest_rows(space.raw)
     write(cleaned, space.clean)
     write_json(space.reports / "dedupe.json", metrics)
-    if not metrics["kept"]:
+    if not metrics["kept"] + metrics["cells_kept"]:
         raise PipelineError(
             f"none of {metrics['files']} files is kept: {space.clean / 'review.html'} says why; "
             "loosen params.yaml (dedupe) or keep some in overrides.csv"
@@ -52,7 +53,7 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
 
 
 def write(cleaned: Cleaned, folder: Path) -> None:
-    """The two files of data/clean."""
+    """The decisions and the page of data/clean; the cells of collages are there already."""
     folder.mkdir(parents=True, exist_ok=True)
     write_review(cleaned, folder / "review.html")
     with atomic_write(folder / "decisions.parquet") as file:
@@ -69,10 +70,33 @@ def main() -> None:
     space = Workspace.find()
     metrics = run(schema.load(space.params), space)
     print(f"{metrics['kept']:,} of {metrics['files']:,} files kept in {space.clean}")
-    dropped = [(name, metrics[f"reason_{name}"]) for name in REASONS if name != "kept"]
-    print("  ".join(f"{name} {count:,}" for name, count in dropped if count) or "nothing dropped")
+    for line in summary(metrics):
+        print(line)
+
+
+def summary(metrics: dict[str, Any]) -> list[str]:
+    """What is worth a line on the terminal beside the number of files kept."""
+    dropped = _listed(metrics, {name: f"reason_{name}" for name in REASONS if name != "kept"})
+    lines = [f"dropped: {dropped}" if dropped else "nothing dropped"]
+    # What was found and is dropped for it stands in the line above.
+    shown = [name for name in FAULTS if metrics[f"found_{name}"] > metrics[f"reason_{name}"]]
+    found = _listed(metrics, {name: f"found_{name}" for name in shown})
+    if found:
+        lines.append(f"found, dropped or not: {found}")
+    if metrics["cells"]:
+        lines.append(f"{metrics['cells_kept']:,} of {metrics['cells']:,} cells of collages kept")
     if metrics["label_conflicts"]:
-        print(f"{metrics['label_conflicts']:,} pictures lie under more than one breed")
+        lines.append(
+            f"{metrics['label_conflicts']:,} photos lie under more than one breed: review.html "
+            "shows them"
+        )
+    if metrics["overrides_without_a_file"]:
+        lines.append(f"{metrics['overrides_without_a_file']:,} lines of overrides.csv name no file")
+    return lines
+
+
+def _listed(metrics: dict[str, Any], names: dict[str, str]) -> str:
+    return "  ".join(f"{name} {metrics[key]:,}" for name, key in names.items() if metrics[key])
 
 
 if __name__ == "__main__":

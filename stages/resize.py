@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline import params as schema
-from pipeline.dataset.pack import pack
+from pipeline.dataset.pack import Known, pack
 from pipeline.errors import PipelineError, run_cleanly
 from pipeline.params import Params
 from pipeline.workspace import Workspace
@@ -24,7 +24,8 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
         raise PipelineError(
             f"{path}: is damaged ({error}); make it again with `dvc repro -f dedupe`"
         ) from None
-    return pack(decisions, space.raw, space.dataset, params.resize)
+    known = Known(space.cache, params.dedupe.max_pixels)
+    return pack(decisions, space.raw, space.dataset, params.resize, known, clean=space.clean)
 
 
 def main() -> None:

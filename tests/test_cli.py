@@ -271,7 +271,9 @@ def test_dedupe_judges_any_folder_and_touches_nothing_else(
         reasons = {row.split(",")[0]: row.split(",")[2] for row in rows}
         assert reasons["c.png"] == "kept" and reasons["d.jpg"] == "corrupt" and len(reasons) == 4
         assert sorted([reasons["a.png"], reasons["b.png"]]) == ["exact_duplicate", "kept"]
-    assert not (workspace.here / "data").exists()
+    split = pipeline("dedupe", *arguments, "-S", "dedupe.collage=split")
+    assert "collages are dropped, not split" in split.err
+    assert not (workspace.here / "data").exists() and len(list(folder.iterdir())) == 5
 
 
 # ------------------------------------------------------------------ params.yaml

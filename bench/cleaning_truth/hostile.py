@@ -214,7 +214,7 @@ def _made_of_photos(
     dot = encode(Image.new("P", (1, 1)), "GIF", 0)
     cases.append(Case(write("1 x 1", "gif", dot), "1 x 1", "too_small", "side"))
     strip = encode(left.pop().open().resize((8000, 70)), "PNG", 0)
-    cases.append(Case(write("8,000 x 70", "png", strip), "8,000 x 70", "too_small", "long"))
+    cases.append(Case(write("8,000 x 70", "png", strip), "8,000 x 70", "odd_aspect", "long"))
     return cases
 
 

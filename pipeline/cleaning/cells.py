@@ -102,18 +102,18 @@ def _grain(grey: np.ndarray) -> float:
 
 def ranks(wide: np.ndarray) -> np.ndarray:
     """The share of the columns around each pixel whose step is smaller, ties counting half:
-    float32 in [0, 1], H x W like the steps ``wide``. One half is usual, also in plain areas, where
-    a join leaves no step; how large a step is does not matter, so a faint join counts too."""
-    step = np.minimum(wide, 255).astype(np.uint8)
+    float32 in [0, 1], H x W like the steps ``wide`` (uint8). One half is usual, also in plain
+    areas, where a join leaves no step; how large a step is does not matter, so a faint join counts
+    too."""
     far = _BESIDE[-1]
-    padded = np.pad(step, ((0, 0), (far, far)), mode="reflect")
-    width = step.shape[1]
-    more = np.zeros(step.shape, np.int8)
+    padded = np.pad(wide, ((0, 0), (far, far)), mode="reflect")
+    width = wide.shape[1]
+    more = np.zeros(wide.shape, np.int8)
     for away in _BESIDE:
         for start in (far - away, far + away):
             other = padded[:, start : start + width]
-            more += (step > other).view(np.int8)
-            more -= (step < other).view(np.int8)
+            more += (wide > other).view(np.int8)
+            more -= (wide < other).view(np.int8)
     return more / np.float32(4 * len(_BESIDE)) + np.float32(0.5)
 
 
@@ -124,7 +124,7 @@ def across(pixels: np.ndarray, rank: np.ndarray, x: int) -> list[float]:
     average. Something that goes on in a single place makes a wall of what looked like a join.
 
     Args:
-        pixels: int16 3 x H x W.
+        pixels: uint8 3 x H x W.
         rank: float32 12 x (W-1), the mean of ``ranks`` in bands of rows.
     """
     mean, ordered = rank.mean(axis=0), np.sort(rank[:, x])

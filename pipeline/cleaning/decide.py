@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.cleaning import collages
+from pipeline.cleaning import collages, crops, rulings
 from pipeline.cleaning.duplicates import Pairs, Rules, components, find_pairs
 from pipeline.cleaning.measure import unpack_greys
-from pipeline.cleaning.overrides import Override
-from pipeline.cleaning.verdicts import counts, decide
+from pipeline.cleaning.overrides import Override, Wishes, match
+from pipeline.cleaning.verdicts import Cell, counts
 from pipeline.cleaning.work import File, measurements, read_files
 from pipeline.errors import PipelineError
 from pipeline.params import DedupeParams
@@ -27,13 +27,27 @@ CSV_COLUMNS = ["path", "keep", "reason", "cluster", "nearest", "distance"]
 
 @dataclass(frozen=True)
 class Cleaned:
-    """The decisions, what they rest on (a row per content), and overrides that named no file."""
+    """The decisions, what they rest on (a row per content), and overrides that named no file.
+
+    ``pairs``: the verified pairs, as row numbers of ``measured``; without those that a person
+    called distinct.
+    """
 
     table: pd.DataFrame
     measured: pd.DataFrame
     idle: list[Override]
     params: DedupeParams
     collages: collages.Judged
+    pairs: Pairs
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is measured and compared: a row per content, its collage evidence, and pairs of rows."""
+
+    measured: pd.DataFrame
+    judged: collages.Judged
+    pairs: Pairs
 
 
 def clean_folder(
@@ -68,29 +82,72 @@ def clean(
     overrides: list[Override] | None = None,
     skip: tuple[str, ...] = (),
     links: bool = False,
+    cells: Path | None = None,
 ) -> Cleaned:
-    """As ``clean_folder``, with the measurements the review page needs."""
+    """As ``clean_folder``, with the measurements the review page needs.
+
+    Args:
+        cells: the folder that cells of collages are written to where ``params.collage`` is split,
+            in a folder ``cells`` of their own; None: nothing is written, and collages are dropped.
+    """
     found = list(find_files(folder, skip=skip, links=links))
     if not found:
         raise PipelineError(f"{folder}: no files in it, nothing to clean")
     regular = [(name, path) for name, path, fault in found if fault is None]
     files = read_files(regular, workers=params.workers)
     files += [File(name, path, None, 0, fault) for name, path, fault in found if fault]
-    measured = measurements(
-        files, max_pixels=params.max_pixels, workers=params.workers, cache=cache
+    wishes = _wishes(overrides, files)  # a mistake in them is said before hours of decoding
+    measured = measurements(files, params, cache=cache)
+    pairs = _pairs(measured, params, wishes)
+    known = _Known(measured, _judge_collages(measured, pairs, files, params, cache), pairs)
+    cut = None
+    if cells is not None and params.collage == "split":
+        cut = _cut(files, known, wishes, params, cells)
+    if cells is not None:
+        crops.tidy(cells, {cell.file.name for cell in cut or ()})
+    if cut:
+        files += [cell.file for cell in cut]
+        wishes = _wishes(overrides, files)
+        known = _with_cells(known, cut, wishes, params, cache)
+    table = rulings.decide(
+        files, known.measured, known.judged.scores, known.pairs, wishes, params, cut
     )
-    pairs = _pairs(measured, params)
-    judged = _judge_collages(measured, pairs, files, params, cache)
-    table, idle = decide(files, measured, judged.scores, pairs, overrides or [], params)
-    return Cleaned(table, measured, idle, params, judged)
+    return Cleaned(table, known.measured, wishes.idle, params, known.judged, known.pairs)
 
 
-def _pairs(measured: pd.DataFrame, params: DedupeParams) -> Pairs:
-    """Which contents show the same photo, as row numbers of ``measured``."""
+def _wishes(overrides: list[Override] | None, files: list[File]) -> Wishes:
+    return match(overrides or [], [file.name for file in files], [file.sha256 for file in files])
+
+
+def _cut(
+    files: list[File], known: _Known, wishes: Wishes, params: DedupeParams, root: Path
+) -> list[Cell]:
+    """The cells of all collages that are dropped as such, written below ``root``."""
+    measured = known.measured
+    sheets = rulings.sheets(files, measured, known.judged.scores, wishes, params)
+    return crops.cut_sheets(sheets, dict(measured["seams"]), root, params)
+
+
+def _with_cells(
+    known: _Known, cut: list[Cell], wishes: Wishes, params: DedupeParams, cache: Path | None
+) -> _Known:
+    """The same with cells of collages, which are no collages again, behind the other rows."""
+    more = measurements([cell.file for cell in cut], params, cache=cache)
+    more = more[~more.index.isin(known.measured.index)]
+    measured = pd.concat([known.measured, more])
+    scores = np.concatenate([known.judged.scores, np.zeros(len(more))])
+    judged = dataclasses.replace(known.judged, scores=scores)
+    return _Known(measured, judged, _pairs(measured, params, wishes))
+
+
+def _pairs(measured: pd.DataFrame, params: DedupeParams, wishes: Wishes) -> Pairs:
+    """Which contents show the same photo, as row numbers of ``measured``; not those that a person
+    called distinct."""
     whole = np.flatnonzero(measured["fault"].isna())
     rules = Rules(params.near_distance, params.loose_distance, params.correlation, params.mirrored)
     pairs = find_pairs(unpack_greys(measured["greys"].iloc[whole]), rules)
-    return dataclasses.replace(pairs, i=whole[pairs.i], j=whole[pairs.j])
+    pairs = dataclasses.replace(pairs, i=whole[pairs.i], j=whole[pairs.j])
+    return rulings.without(pairs, wishes.distinct, measured.index)
 
 
 def _judge_collages(

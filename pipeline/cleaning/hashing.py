@@ -19,7 +19,7 @@ BITS = 8  # BITS x BITS frequencies are kept
 
 # Mirroring a picture turns the sign of its odd horizontal frequencies and changes nothing else.
 _MIRROR = (-1.0) ** np.arange(BITS)[None, :]
-_WEIGHTS = (1 << np.arange(63, -1, -1, dtype=np.uint64)).astype(np.uint64)
+_BATCH = 256  # pictures at once: their floats stay near the processor
 
 
 def coefficients(grey: np.ndarray) -> np.ndarray:
@@ -28,15 +28,20 @@ def coefficients(grey: np.ndarray) -> np.ndarray:
     The same transform as imagehash calls: in a symmetric drawing half the coefficients are zero,
     and another order of summing would leave rounding noise there, which the median turns to bits.
     """
-    values = np.asarray(grey, dtype=np.float64)
-    return dct(dct(values, axis=1)[:, :BITS], axis=2)[:, :, :BITS]
+    low = np.empty((len(grey), BITS, BITS))
+    for start in range(0, len(grey), _BATCH):
+        values = np.asarray(grey[start : start + _BATCH], dtype=np.float64)
+        low[start : start + _BATCH] = dct(dct(values, axis=1)[:, :BITS], axis=2)[:, :, :BITS]
+    return low
 
 
 def codes(low: np.ndarray) -> np.ndarray:
     """uint64 hashes (N) of coefficients (N x 8 x 8): most significant bit first, row by row."""
     flat = low.reshape(len(low), BITS * BITS)
-    bits = flat > np.median(flat, axis=1, keepdims=True)
-    return (bits.astype(np.uint64) * _WEIGHTS).sum(axis=1, dtype=np.uint64)
+    ordered = np.sort(flat, axis=1)
+    # The median, without numpy's care for what is not a number.
+    bits = flat > ordered[:, 31:33].mean(axis=1, keepdims=True)
+    return np.packbits(bits, axis=1).view(">u8")[:, 0].astype(np.uint64)
 
 
 def phash(grey: np.ndarray) -> np.ndarray:
@@ -100,7 +105,12 @@ def part_coefficients(middles: np.ndarray, window: Window) -> np.ndarray:
     across = weights(np.array([window.left]), np.array([window.side]))[0]
     down = weights(np.array([window.top]), np.array([window.side]))[0]
     low = _frequencies()
-    return (low @ down) @ middles.astype(np.float32) @ (low @ across).T
+    left, right = low @ down, (low @ across).T
+    found = np.empty((len(middles), BITS, BITS), np.float32)
+    for start in range(0, len(middles), _BATCH):
+        some = middles[start : start + _BATCH].astype(np.float32)
+        found[start : start + _BATCH] = left @ some @ right
+    return found
 
 
 def mirrored(low: np.ndarray) -> np.ndarray:

@@ -9,21 +9,24 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
+from scipy.fft import rfft
 
-from pipeline.cleaning import hashing, seams
-from pipeline.images import PictureError, read_picture
+from pipeline.cleaning import hashing, quality, seams
+from pipeline.images import DRAFT, PictureError, read_picture, shrink_and_crop
 
-# Seams are looked for at 384 pixels; a JPEG is decoded no smaller.
-DRAFT = 384
 _THUMB = 144
+SQUARE = 64  # side of the picture kept for training
 
 # Raise when the same bytes would now give other numbers: cached rows are then measured anew.
-VERSION = 7
+VERSION = 9
+_BYTES = ("greys", "features", "seams", "thumb", "square")
+_NUMBERS = ("std", "sharpness", "content", "detail", "colour", *quality.SCORES)
 
 
 def measure(task: tuple[str, int]) -> dict[str, Any]:
@@ -32,7 +35,8 @@ def measure(task: tuple[str, int]) -> dict[str, Any]:
     ``fault`` says why the file is no usable picture; all else is then empty. ``greys`` holds the
     bytes of the grey pictures that copies are told by (see ``Looks``), ``detail`` the pixels across
     that the picture really shows, ``features`` the float32 seam evidence, ``seams`` rows of
-    (vertical, position, score) as float32, ``thumb`` a small JPEG.
+    (vertical, position, score) as float32, ``thumb`` a small JPEG, ``square`` the 64 x 64 RGB that
+    training sees. The scores of ``quality`` are columns of their own.
     """
     path, max_pixels = task
     try:
@@ -42,11 +46,13 @@ def measure(task: tuple[str, int]) -> dict[str, Any]:
     image = picture.image
     found, frame = seams.evidence(image)
     grey = image.convert("L")
-    whole, trim, middle = _greys(grey, frame)
+    small = grey.resize((256, 256), Image.Resampling.BOX)
+    shades = np.asarray(small)
+    whole, trim, middle = _greys(grey, small, frame)
     left, top, right, bottom = frame
     content = (1 - left - right) * (1 - top - bottom)
     content *= picture.width * picture.height
-    small = grey.resize((256, 256), Image.Resampling.BOX)
+    low = image.reduce(max(1, min(image.size) // _THUMB))
     std = float(whole.std())
     return {
         "fault": None,
@@ -55,45 +61,35 @@ def measure(task: tuple[str, int]) -> dict[str, Any]:
         "height": picture.height,
         "frames": picture.frames,
         "std": std,
-        "sharpness": _sharpness(small) / max(std, 1.0),
+        "sharpness": _sharpness(shades) / max(std, 1.0),
         "content": float(content),
         "detail": float(np.sqrt(content)) * _shown(grey),
-        "colour": _colour(image),
+        "colour": _colour(low),
+        **quality.scores(shades, frame),
         "greys": b"".join(part.tobytes() for part in (whole, trim, middle)),
         "features": found.features.tobytes(),
         "seams": _pack_seams(found.seams),
-        "thumb": _thumb(image),
+        "thumb": _thumb(low),
+        "square": shrink_and_crop(image, SQUARE).tobytes(),
     }
 
 
 def faulty(fault: str) -> dict[str, Any]:
     """The row of a file that is no usable picture."""
-    return {
-        "fault": fault,
-        "format": None,
-        "width": None,
-        "height": None,
-        "frames": None,
-        "std": None,
-        "sharpness": None,
-        "content": None,
-        "detail": None,
-        "colour": None,
-        "greys": b"",
-        "features": b"",
-        "seams": b"",
-        "thumb": b"",
-    }
+    row = dict.fromkeys(("fault", "format", "width", "height", "frames", *_NUMBERS))
+    return row | {"fault": fault} | dict.fromkeys(_BYTES, b"")
 
 
-_LAPLACE = ImageFilter.Kernel((3, 3), (0, -1, 0, -1, 4, -1, 0, -1, 0), scale=1, offset=128)
-
-
-def _sharpness(grey: Image.Image) -> float:
+def _sharpness(grey: np.ndarray) -> float:
     """Typical size of the Laplacian. The upper quartile: the sharp edges of a watermark, which
     cover less, must not make a copy look better than its original."""
-    edges = np.abs(np.asarray(grey.filter(_LAPLACE)).astype(np.int16) - 128)
-    return float(np.partition(edges.ravel(), edges.size * 3 // 4)[edges.size * 3 // 4])
+    values = grey.astype(np.int16)
+    edges = 4 * values[1:-1, 1:-1]
+    for beside in (values[:-2, 1:-1], values[2:, 1:-1], values[1:-1, :-2], values[1:-1, 2:]):
+        edges -= beside
+    sizes = np.minimum(np.abs(edges), 255).astype(np.uint8)
+    below = np.cumsum(quality.histogram(sizes))
+    return float(np.searchsorted(below, below[-1] * 3 // 4, side="right"))
 
 
 _PATCH = 256  # pixels of the middle whose spectrum is looked at
@@ -114,9 +110,15 @@ def _shown(grey: Image.Image) -> float:
     return (_reach(patch) + _reach(patch.T)) / 2
 
 
+@cache
+def _hann(length: int) -> np.ndarray:
+    return np.hanning(length).astype(np.float32)
+
+
 def _reach(lines: np.ndarray) -> float:
-    lines = (lines - lines.mean(axis=1, keepdims=True)) * np.hanning(lines.shape[1])
-    power = (np.abs(np.fft.rfft(lines, _PATCH, axis=1)) ** 2).mean(axis=0)
+    lines = (lines - lines.mean(axis=1, keepdims=True)) * _hann(lines.shape[1])
+    waves = rfft(lines, _PATCH, axis=1)
+    power = (waves.real**2 + waves.imag**2).mean(axis=0)
     level = power * np.arange(len(power)) ** 2.0
     level = np.convolve(np.pad(level, 4, mode="edge"), np.ones(9) / 9, "valid")
     fallen = np.flatnonzero(level[30:] < _FALLEN * np.median(level[8:30]))
@@ -132,13 +134,13 @@ def _colour(image: Image.Image) -> float:
 
 
 def _greys(
-    grey: Image.Image, frame: tuple[float, float, float, float]
+    grey: Image.Image, small: Image.Image, frame: tuple[float, float, float, float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The parts of ``Looks``."""
     side, method = (hashing.SIDE, hashing.SIDE), Image.Resampling.LANCZOS
     whole = trim = grey.resize(side, method)
     # Parts come from middle sizes: their pixels are compared, never trained on.
-    large = grey.resize((256, 256), Image.Resampling.BOX if min(grey.size) >= 256 else method)
+    large = small if min(grey.size) >= 256 else grey.resize(small.size, method)
     left, top, right, bottom = frame
     if any(frame):
         box = (256 * left, 256 * top, 256 * (1 - right), 256 * (1 - bottom))

@@ -23,7 +23,7 @@ Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 # Nanoseconds on one core, measured: a comparison of the flat scan, a comparison of a candidate
 # fetched through an index, and a code in a sort (per doubling of N).
-_SCAN, _CANDIDATE, _SORT = 1.0, 30.0, 7.0
+_SCAN, _CANDIDATE, _SORT = 1.0, 30.0, 3.5
 _PROBE = 4.0  # a key looked up in a table
 _CHUNK = 1 << 18  # comparisons at once: what the processor keeps near
 _WIDEST = 22  # bits of a key with a table of its own
@@ -118,45 +118,48 @@ def _radii(distance: int, blocks: int) -> list[int]:
 
 def _probe(queries: np.ndarray, codes: np.ndarray, distance: int, blocks: int) -> Pairs:
     """Pairs through a table for each block; one close in several blocks is found several times."""
-    found: list[Pairs] = []
+    found: list[tuple[np.ndarray, np.ndarray]] = []
     for (low, high), radius in zip(_edges(blocks), _radii(distance, blocks), strict=True):
         mask = np.uint64((1 << (high - low)) - 1)
-        asked = ((queries >> np.uint64(low)) & mask).astype(np.int64)
-        keys = ((codes >> np.uint64(low)) & mask).astype(np.int64)
-        order = np.argsort(keys, kind="stable")
-        starts = np.concatenate([[0], np.cumsum(np.bincount(keys, minlength=int(mask) + 1))])
+        asked = ((queries >> np.uint64(low)) & mask).astype(np.int32)
+        keys = ((codes >> np.uint64(low)) & mask).astype(np.int32)
+        # In the order of their keys, those asked for one after another lie near each other.
+        by, order = np.argsort(asked, kind="stable"), np.argsort(keys, kind="stable")
+        asked, some, sought = asked[by], queries[by], codes[order]
+        starts = np.zeros(int(mask) + 2, np.int32)
+        np.cumsum(np.bincount(keys, minlength=int(mask) + 1), out=starts[1:])
         for bits in range(radius + 1):
             for flipped in itertools.combinations(range(high - low), bits):
                 at = asked ^ sum(1 << bit for bit in flipped)
-                found += _bucket_pairs(queries, codes, order, starts[at], starts[at + 1], distance)
-    i, j, _ = _concatenate(iter(found))
+                pairs = _bucket_pairs(some, sought, starts[at], starts[at + 1], distance)
+                found += [(by[query], order[code]) for query, code in pairs]
+    i, j = _joined(found)
     packed = np.unique(i * max(len(codes), 1) + j)
     i, j = packed // max(len(codes), 1), packed % max(len(codes), 1)
     return i, j, np.bitwise_count(queries[i] ^ codes[j]).astype(np.int64)
 
 
 def _bucket_pairs(
-    queries: np.ndarray,
-    codes: np.ndarray,
-    order: np.ndarray,
-    start: np.ndarray,
-    stop: np.ndarray,
-    distance: int,
-) -> list[Pairs]:
-    """Compare each query with the codes ``order[start:stop]`` of its bucket."""
+    queries: np.ndarray, codes: np.ndarray, start: np.ndarray, stop: np.ndarray, distance: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Compare each query with the codes ``codes[start:stop]`` of its bucket."""
     found = []
     query = np.flatnonzero(stop > start)
     start, stop = start[query], stop[query]
     while len(query):
-        code = order[start]
-        d = np.bitwise_count(queries[query] ^ codes[code])
-        near = d <= distance
-        if near.any():
-            found.append((query[near], code[near], d[near].astype(np.int64)))
+        near = np.flatnonzero(np.bitwise_count(queries[query] ^ codes[start]) <= distance)
+        if len(near):
+            found.append((query[near], start[near]))
         start = start + 1
-        more = start < stop
+        more = np.flatnonzero(start < stop)
         query, start, stop = query[more], start[more], stop[more]
     return found
+
+
+def _joined(found: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    nothing = np.empty(0, np.int64)
+    i, j = zip((nothing, nothing), *found, strict=True)
+    return np.concatenate(i), np.concatenate(j)
 
 
 def _scan(queries: np.ndarray, codes: np.ndarray, distance: int, upper: bool) -> Iterator[Pairs]:
@@ -174,36 +177,56 @@ def _scan(queries: np.ndarray, codes: np.ndarray, distance: int, upper: bool) ->
 
 def _join(codes: np.ndarray, distance: int, blocks: int) -> Pairs:
     """Every pair of distinct codes within ``distance``, through block tables."""
-    masks = [((1 << high) - (1 << low)) for low, high in _edges(blocks)]
+    bits = max(len(codes) - 1, 1).bit_length()
     found = []
-    for chosen in itertools.combinations(masks, blocks - distance):
-        key = codes & np.uint64(sum(chosen))
-        order = np.argsort(key, kind="stable")
-        found += _neighbours_in_runs(codes, key[order], order, distance)
-    a, b, _ = _concatenate(iter(found))
+    for chosen in itertools.combinations(_edges(blocks), blocks - distance):
+        rows = _in_order(codes, chosen, bits)
+        together = (rows[1:] ^ rows[:-1]) >> np.uint64(bits) == 0
+        rows &= np.uint64((1 << bits) - 1)
+        found += _neighbours_in_runs(codes, rows.astype(np.int64), together, distance)
+    a, b = _joined(found)
     # A close pair agrees on several choices of blocks, so it is found several times.
-    packed = np.unique(a * len(codes) + b)
+    packed = np.sort(a * len(codes) + b)
+    packed = packed[np.diff(packed, prepend=-1) != 0]
     a, b = packed // len(codes), packed % len(codes)
     return a, b, np.bitwise_count(codes[a] ^ codes[b]).astype(np.int64)
 
 
+def _in_order(codes: np.ndarray, chosen: tuple[tuple[int, int], ...], bits: int) -> np.ndarray:
+    """The chosen blocks of each code above the ``bits`` of its index, in ascending order.
+
+    Sorting such numbers is half as long as sorting an index by its keys. What of the key finds no
+    room is left out: a shorter key brings more codes together, never fewer.
+    """
+    rows = np.zeros_like(codes)
+    for low, high in chosen:
+        rows <<= np.uint64(high - low)
+        rows |= (codes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
+    rows <<= np.uint64(bits)
+    rows |= np.arange(len(codes), dtype=np.uint64)
+    rows.sort()
+    return rows
+
+
 def _neighbours_in_runs(
-    codes: np.ndarray, key: np.ndarray, order: np.ndarray, distance: int
-) -> list[Pairs]:
-    """Compare each position with the 1st, 2nd, 3rd ... after it, while both share a key."""
+    codes: np.ndarray, order: np.ndarray, together: np.ndarray, distance: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Compare each position with the 1st, 2nd, 3rd ... after it, while all between share a key.
+
+    ``together``: whether the code at a position and the next one do.
+    """
     found = []
-    position = np.flatnonzero(key[1:] == key[:-1])
+    position = np.flatnonzero(together)
     step = 1
     while len(position):
         a, b = order[position], order[position + step]
-        d = np.bitwise_count(codes[a] ^ codes[b])
-        near = d <= distance
-        if near.any():
-            a, b, d = a[near], b[near], d[near].astype(np.int64)
-            found.append((np.minimum(a, b), np.maximum(a, b), d))
+        near = np.flatnonzero(np.bitwise_count(codes[a] ^ codes[b]) <= distance)
+        if len(near):
+            a, b = a[near], b[near]
+            found.append((np.minimum(a, b), np.maximum(a, b)))
+        position = position[position + step < len(together)]
+        position = position[together[position + step]]
         step += 1
-        position = position[position + step < len(key)]
-        position = position[key[position] == key[position + step]]
     return found
 
 
@@ -218,26 +241,20 @@ def _concatenate(parts: Iterator[Pairs]) -> Pairs:
 def _expand(a: np.ndarray, b: np.ndarray, d: np.ndarray, group: np.ndarray, groups: int) -> Pairs:
     """Pairs of codes to pairs of their owners, and the owners of one code to each other."""
     size = np.bincount(group, minlength=groups)
-    if len(group) == groups:  # nothing shares a code, the usual case
-        owner = np.empty(groups, np.int64)
-        owner[group] = np.arange(groups)
-        i, j = owner[a], owner[b]
-    else:
-        order = np.argsort(group, kind="stable")
-        members = np.split(order, np.cumsum(size)[:-1])
-        crossed = [
-            (p, q, k)
-            for x, y, k in zip(a.tolist(), b.tolist(), d.tolist(), strict=True)
-            for p in members[x].tolist()
-            for q in members[y].tolist()
-        ]
-        crossed += [
-            (p, q, 0)
-            for x in np.flatnonzero(size > 1)
-            for p, q in itertools.combinations(members[x].tolist(), 2)
-        ]
-        table = np.array(crossed, dtype=np.int64).reshape(-1, 3)
-        i, j, d = table[:, 0], table[:, 1], table[:, 2]
+    start = np.cumsum(size) - size
+    member = np.argsort(group, kind="stable")
+    shared = np.flatnonzero(size > 1)
+    a, b = np.concatenate([a, shared]), np.concatenate([b, shared])
+    d = np.concatenate([d, np.zeros(len(shared), np.int64)])
+    # Each of the size[a] owners of one code with each of the size[b] owners of the other.
+    count = size[a] * size[b]
+    pair = np.repeat(np.arange(len(a)), count)
+    one, other = np.divmod(
+        np.arange(len(pair)) - np.repeat(np.cumsum(count) - count, count), size[b[pair]]
+    )
+    once = np.flatnonzero((a != b)[pair] | (one < other))
+    pair, one, other = pair[once], one[once], other[once]
+    i, j = member[start[a[pair]] + one], member[start[b[pair]] + other]
     low, high = np.minimum(i, j), np.maximum(i, j)
     order = np.lexsort((high, low))
-    return low[order], high[order], d[order]
+    return low[order], high[order], d[pair][order]

@@ -1,30 +1,47 @@
 """overrides.csv: what a person decided. It wins over every automatic decision.
 
-Columns ``item,decision,why``: item is a path (as in the decisions) or a sha256, or at least its
-first 8 digits; decision is keep or drop.
+Columns ``item,decision,why`` and, for pairs, ``other``. An item is a path (as in the decisions) or
+a sha256, or at least its first 8 digits; the decision is keep, drop, or distinct: the item and
+``other`` do not show the same photo, however alike they look.
 """
 
 from __future__ import annotations
 
 import csv
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import PipelineError
 
-HEADER = ["item", "decision", "why"]
+HEADER = ["item", "decision", "why", "other"]
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 
 
 @dataclass(frozen=True)
 class Override:
-    """One line: the wish, its reason, and the line's number for messages."""
+    """One line: the wish (``keep`` is None for a pair that is distinct), its reason, the line's
+    number for messages, and the other one of a pair."""
 
     item: str
-    keep: bool
+    keep: bool | None
     why: str
     line: int
+    other: str = ""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the lines mean for the files at hand.
+
+    ``files``: by index of a file the line that decides about it. ``distinct``: pairs of sha256,
+    the smaller first, that do not show the same photo. ``idle``: lines that name no file.
+    """
+
+    files: dict[int, Override] = field(default_factory=dict)
+    distinct: set[tuple[str, str]] = field(default_factory=set)
+    idle: list[Override] = field(default_factory=list)
 
 
 def read_overrides(path: Path) -> list[Override]:
@@ -46,49 +63,92 @@ def read_overrides(path: Path) -> list[Override]:
             cells = [cell.strip() for cell in row]
             if not any(cells) or cells[0].startswith("#"):
                 continue
-            if reader.line_num == 1 and cells == HEADER:
+            if reader.line_num == 1 and cells in (HEADER, HEADER[:3]):
                 continue
-            found.append(_parse(cells, path.name, reader.line_num))
+            found.append(_parse(cells, f"{path.name}, line {reader.line_num}", reader.line_num))
     except csv.Error as error:
         raise PipelineError(f"{path.name}, line {reader.line_num}: {error}") from None
     return found
 
 
-def _parse(cells: list[str], name: str, line: int) -> Override:
-    if len(cells) < 2 or len(cells) > 3:
+def _parse(cells: list[str], where: str, line: int) -> Override:
+    if not 2 <= len(cells) <= 4:
         raise PipelineError(
-            f"{name}, line {line}: got {len(cells)} columns, expected item,decision,why "
-            "(quote a text that has a comma)"
+            f"{where}: got {len(cells)} columns, expected item,decision,why or "
+            "item,decision,why,other (quote a text that has a comma)"
         )
-    item, decision, why = (*cells, "")[:3]
-    item = item.removeprefix("data/raw/")
-    if decision not in ("keep", "drop"):
-        raise PipelineError(f"{name}, line {line}: decision is {decision!r}, expected keep or drop")
+    item, decision, why, other = (*cells, "", "")[:4]
+    item, other = item.removeprefix("data/raw/"), other.removeprefix("data/raw/")
+    item, other = item.removeprefix("data/clean/"), other.removeprefix("data/clean/")
+    if decision not in ("keep", "drop", "distinct"):
+        raise PipelineError(f"{where}: decision is {decision!r}, expected keep, drop or distinct")
     if not item:
-        raise PipelineError(f"{name}, line {line}: item is empty, expected a path or a sha256")
-    return Override(item, decision == "keep", why, line)
+        raise PipelineError(f"{where}: item is empty, expected a path or a sha256")
+    if decision != "distinct":
+        if other:
+            raise PipelineError(
+                f"{where}: a fourth column belongs to distinct alone "
+                "(quote a text that has a comma)"
+            )
+        return Override(item, decision == "keep", why, line)
+    if not other:
+        raise PipelineError(
+            f"{where}: distinct needs the other picture, as {item},distinct,why,other"
+        )
+    if other == item:
+        raise PipelineError(f"{where}: {item} cannot be distinct from itself")
+    return Override(item, None, why, line, other)
 
 
-def match(
-    overrides: list[Override], names: list[str], shas: list[str | None]
-) -> tuple[dict[int, Override], list[Override]]:
-    """Which file each override means, and the overrides that mean none.
+def match(overrides: list[Override], names: Sequence[str], shas: Sequence[str | None]) -> Wishes:
+    """Which files each override means, and the overrides that mean none.
 
     A line that names a path is about that file; one that names a sha256 is about every file with
     that content. Two lines that contradict each other: the later one wins, a path over a sha256.
+    A pair is about contents, so it holds for every file that has them.
+
+    Raises:
+        PipelineError: a pair names two files that hold the same bytes.
     """
     by_name = {name: index for index, name in enumerate(names)}
-    chosen: dict[int, Override] = {}
-    idle = []
-    paths = [override for override in overrides if override.item in by_name]
-    digests = [override for override in overrides if override.item not in by_name]
-    for override in digests:
-        digest = override.item.lower()
-        hits = []
-        if _DIGEST.fullmatch(digest):
-            hits = [k for k, sha in enumerate(shas) if sha is not None and sha.startswith(digest)]
-        chosen.update(dict.fromkeys(hits, override))
-        if not hits:
-            idle.append(override)
-    chosen.update({by_name[override.item]: override for override in paths})
-    return chosen, idle
+    wishes = Wishes()
+    exact: dict[int, Override] = {}
+    for override in overrides:
+        hits = _files(override.item, by_name, shas)
+        others = _files(override.other, by_name, shas) if override.keep is None else hits
+        if not hits or not others:
+            wishes.idle.append(override)
+        elif override.keep is None:
+            wishes.distinct.update(_pairs(override, hits, others, shas))
+        else:
+            chosen = exact if override.item in by_name else wishes.files
+            chosen.update(dict.fromkeys(hits, override))
+    wishes.files.update(exact)
+    return wishes
+
+
+def _files(item: str, by_name: dict[str, int], shas: Sequence[str | None]) -> list[int]:
+    """The files that an item means."""
+    if item in by_name:
+        return [by_name[item]]
+    digest = item.lower()
+    if not _DIGEST.fullmatch(digest):
+        return []
+    return [k for k, sha in enumerate(shas) if sha is not None and sha.startswith(digest)]
+
+
+def _pairs(
+    override: Override, hits: list[int], others: list[int], shas: Sequence[str | None]
+) -> set[tuple[str, str]]:
+    pairs = set()
+    for one in {shas[k] for k in hits}:
+        for two in {shas[k] for k in others}:
+            if one is None or two is None:
+                continue  # cannot be read, so nothing links it
+            if one == two:
+                raise PipelineError(
+                    f"overrides.csv, line {override.line}: {override.item} and {override.other} "
+                    "hold the same bytes and cannot be distinct; use keep to have both"
+                )
+            pairs.add((min(one, two), max(one, two)))
+    return pairs

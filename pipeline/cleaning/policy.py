@@ -6,14 +6,15 @@ In this order, each compared within a cluster with the best that it holds:
 2. twice the detail: how many pixels across the picture really shows. The spectrum tells: enlarging
    a picture adds pixels and no detail, so nothing is gained by it, and a blurred one counts less;
 3. colour, where another copy has lost it;
-4. likeness to the typical copy (the median of the cluster, pixel by pixel): a watermark, a caption,
+4. a picture of its own before a cell cut out of a collage;
+5. likeness to the typical copy (the median of the cluster, pixel by pixel): a watermark, a caption,
    a frame, a crop, a mirrored, brightened or clipped copy is unlike the others. It comes before the
    smaller differences in detail because letters across a soft picture look like detail;
-5. no frame around it: of two copies neither is typical;
-6. detail, more finely;
-7. pixels that show something: of two with the same detail the enlarged one goes;
-8. sharpness against contrast;
-9. the format that loses least, the larger file, the first name.
+6. no frame around it: of two copies neither is typical;
+7. detail, more finely;
+8. pixels that show something: of two with the same detail the enlarged one goes;
+9. sharpness against contrast;
+10. the format that loses least, the larger file, the first name.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ REASONS = (
     "is wanted by a person",
     "shows twice the detail",
     "has its colours",
+    "is no cell of a collage",
     "is more like the other copies",
     "has no frame",
     "shows more detail",
@@ -65,6 +67,7 @@ def rank(
     forced: list[bool],
     sizes: list[int],
     names: list[str],
+    cells: list[bool] | None = None,
 ) -> Ranking:
     """Sort N pictures from the best to keep to the worst.
 
@@ -74,6 +77,7 @@ def rank(
         cluster: a number for each, equal for those that links of likeness connect.
         forced: whether a person wants it kept.
         sizes: bytes of the files.
+        cells: whether it was cut out of a collage; None: none was.
     """
     column = {name: measured[name].to_numpy(float) for name in ("detail", "colour", "sharpness")}
     area = measured["width"].to_numpy(float) * measured["height"].to_numpy(float)
@@ -84,6 +88,7 @@ def rank(
     tiers = [
         _times_below(column["detail"], *groups, _TWICE),
         _times_below(column["colour"] + 2, *groups, _COLOUR) > 0,
+        np.array(cells or [False] * len(odd)),
         np.floor((odd + _best(-odd, *groups)) / _TYPICAL),
         framed,
         _times_below(column["detail"], *groups, _DETAIL),

@@ -1,189 +1,163 @@
-"""data/clean/review.html: every decision with its evidence, to look at and to overrule, offline."""
+"""data/clean/review.html: every decision with its evidence, to look at and to overrule, offline.
+
+The page holds all decisions as one block of JSON and draws only what is near the window. Thumbnails
+are by far the most of it: up to ``INLINE`` bytes of them are in the page itself, which is then one
+file; beyond that they lie beside it, in small scripts that it loads when they are needed (a page
+opened from a file may load no other kind of text). Their names come from their content, so that
+DVC stores again only those that changed.
+"""
 
 from __future__ import annotations
 
 import base64
-import csv
-import io
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
+from pipeline.cleaning import review_figures as figures
+from pipeline.cleaning import review_rows as content
 from pipeline.cleaning.decide import Cleaned
-from pipeline.cleaning.duplicates import ALIGNED
-from pipeline.cleaning.measure import unpack_seams
+from pipeline.cleaning.false_pairs import PLAIN_GROUNDS
 from pipeline.cleaning.verdicts import REASONS, counts
 from pipeline.workspace import write_text
 
-# Pairs of unrelated photos within d bits of pHash, as a share of all pairs: counted over 5e9 pairs
-# of 100,000 photos. Plain backgrounds make it up to a hundred times more.
-_FALSE_RATE = {0: 4e-10, 2: 4e-10, 4: 6e-10, 6: 4e-9, 8: 4.4e-8, 10: 4e-7, 12: 3.6e-6}
-# The same for 10 bits and a correlation of at least 0.85.
-_FALSE_RATE_LOOSE = 2.2e-9
+INLINE = 4_000_000  # bytes of thumbnails
+FOLDER = "review"  # beside the page: their scripts
 
-_NEARLY = 24  # kept pictures nearest to being called a collage that are shown
-
-TITLES = {
-    "near_duplicate": "Near-duplicates",
-    "exact_duplicate": "Exact duplicates",
-    "collage": "Collages",
-    "too_small": "Too small or too long",
-    "corrupt": "Not a whole picture",
-    "override": "Decided by a person",
-}
+override_line = content.override_line
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What the page shows of one file. ``lines``: seams in per cent of the picture."""
+class Page:
+    """The page and the files it loads, by name relative to it."""
 
-    path: str
-    keep: bool
-    reason: str
-    detail: str
-    size: str
-    thumb: str | None
-    line: str
-    lines: list[dict[str, Any]] = field(default_factory=list)
-    conflict: bool = False
+    html: str
+    files: dict[str, str]
 
 
-def write_review(cleaned: Cleaned, path: Path) -> None:
-    """Write the page: self-contained, the same bytes for the same decisions."""
-    write_text(path, render(cleaned))
+def write_review(
+    cleaned: Cleaned, path: Path, *, originals: str | None = "../raw/", inline: int = INLINE
+) -> None:
+    """Write the page and what it loads: the same bytes for the same decisions.
+
+    Args:
+        originals: where the pictures lie, relative to the page; None: no links to them.
+        inline: bytes of thumbnails that the page holds itself rather than load them.
+    """
+    page = make(cleaned, originals=originals, inline=inline)
+    folder = path.parent / FOLDER
+    for name, text in page.files.items():
+        place = path.parent / name
+        if not place.is_file():  # its name is its content
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_text(place, text)
+    write_text(path, page.html)
+    for old in folder.glob("*.js"):  # of an earlier run: the page no longer asks for them
+        if f"{FOLDER}/{old.name}" not in page.files:
+            old.unlink()
 
 
-def render(cleaned: Cleaned) -> str:
-    """The page as HTML text."""
-    table = cleaned.table
-    entries = _Entries(cleaned)
-    environment = Environment(
+def make(cleaned: Cleaned, *, originals: str | None = "../raw/", inline: int = INLINE) -> Page:
+    """The page and its files, as ``write_review`` writes them."""
+    table = cleaned.table.reset_index(drop=True)
+    near = figures.refused(cleaned)
+    parts = content.sections(table, figures.likest(near, table, cleaned.measured))
+    chunks = content.chunks(parts, table, cleaned.measured)
+    order = {sha: k for k, sha in enumerate(sha for chunk in chunks for sha in chunk)}
+    scripts, inside = _scripts(chunks, cleaned.measured, inline)
+    joined = {k for part in parts if part.name in ("collage", "nearly") for k in part.rows()}
+    data = {
+        "breeds": content.breeds(table),
+        "chunks": [[name, len(chunk)] for (name, _), chunk in zip(scripts, chunks, strict=True)],
+        "originals": originals,
+        "rows": content.rows(table, order),
+        "seams": content.seams(table, cleaned.measured, joined),
+        "sections": {part.name: part.items for part in parts},
+    }
+    html = _environment().get_template("review.html").render(
+        **_texts(),
+        **_overview(cleaned, table, parts),
+        data=as_json(data),
+        inside=[as_json(thumbs) for _, thumbs in scripts] if inside else [],
+        about=content.ABOUT,
+        thresholds=figures.thresholds(cleaned),
+        histograms=figures.histograms(cleaned, near),
+        drawing=(figures.WIDTH, figures.HEIGHT),
+        contents=len(cleaned.measured),
+        plain=PLAIN_GROUNDS,
+        idle=[f"line {o.line}: {o.item}{o.other and f' and {o.other}'}" for o in cleaned.idle],
+    )  # fmt: skip
+    files = {} if inside else {name: f"thumbs({as_json(t)})\n" for name, t in scripts}
+    return Page(html, files)
+
+
+def as_json(value: Any) -> Markup:
+    """JSON that cannot end the script element it stands in, whatever its texts are."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
+
+
+def _scripts(
+    chunks: list[list[str]], measured: pd.DataFrame, inline: int
+) -> tuple[list[tuple[str, list[str]]], bool]:
+    """(name, thumbnails in base64) of each chunk, and whether they fit into the page."""
+    thumbs = dict(zip(measured.index, measured["thumb"], strict=True))
+    inside = sum(len(thumbs[sha]) for chunk in chunks for sha in chunk) <= inline
+    found = []
+    for chunk in chunks:
+        texts = [base64.b64encode(thumbs[sha]).decode() for sha in chunk]
+        digest = hashlib.sha256(" ".join(texts).encode()).hexdigest()
+        found.append(("" if inside else f"{FOLDER}/{digest[:16]}.js", texts))
+    return found, inside
+
+
+def _overview(
+    cleaned: Cleaned, table: pd.DataFrame, parts: list[content.Section]
+) -> dict[str, Any]:
+    """The numbers at the top, each with the section that shows what it counts."""
+    numbers = counts(cleaned.table)
+    shown = {part.name for part in parts}
+    own = table[table["part_of"].isna()]
+    by_hand = int((own["keep"] & (own["reason"] == "override")).sum())
+
+    def target(reason: str) -> str | None:
+        places = {"kept": ["browse"], "near_duplicate": [reason, "conflicts"]}
+        places["exact_duplicate"] = [reason, "near_duplicate", "conflicts"]
+        return next((name for name in places.get(reason, [reason]) if name in shown), None)
+
+    return {
+        "numbers": numbers,
+        "by_hand": by_hand,
+        "reasons": [(name, numbers[f"reason_{name}"], target(name)) for name in REASONS],
+        "sections": parts,
+    }
+
+
+def _environment() -> Environment:
+    return Environment(
         loader=PackageLoader("pipeline.cleaning", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    numbers = counts(table)
-    nearly = table[table["keep"] & (table["collage"] > 0.25)]
-    nearly = nearly.sort_values(["collage", "path"], ascending=[False, True]).head(_NEARLY)
-    return environment.get_template("review.html").render(
-        numbers=numbers,
-        reasons=[(name, numbers[f"reason_{name}"]) for name in REASONS],
-        titles=TITLES,
-        breeds=_by_breed(table),
-        clusters=list(_clusters(table, entries)),
-        groups={
-            name: [entries.of(k) for k in table.index[table["reason"] == name]]
-            for name in ("collage", "too_small", "corrupt", "override")
-        },
-        nearly=[entries.of(k) for k in nearly.index],
-        thresholds=_thresholds(cleaned),
-        idle=[f"line {o.line}: {o.item}" for o in cleaned.idle],
-    )
 
 
-class _Entries:
-    """Makes entries from rows of the decisions."""
-
-    def __init__(self, cleaned: Cleaned) -> None:
-        self._rows = cleaned.table.to_dict("index")
-        measured = cleaned.measured
-        self._thumbs = dict(zip(measured.index, measured["thumb"], strict=True))
-        self._seams = dict(zip(measured.index, measured["seams"], strict=True))
-
-    def of(self, key: Any) -> Entry:
-        row = self._rows[key]
-        sha = row["sha256"]
-        thumb = self._thumbs.get(sha) or b""
-        size = "" if pd.isna(row["width"]) else f"{row['width']}×{row['height']} {row['format']}"
-        return Entry(
-            path=row["path"],
-            keep=row["keep"],
-            reason=row["reason"],
-            detail=row["detail"] if isinstance(row["detail"], str) else "",
-            size=size,
-            thumb=base64.b64encode(thumb).decode() if thumb else None,
-            line=override_line(row["path"], not row["keep"]),
-            lines=_lines(self._seams.get(sha) or b"", row),
-            conflict=row["conflict"],
-        )
-
-
-def override_line(path: str, keep: bool) -> str:
-    """The line for overrides.csv that turns a decision around."""
-    out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow([path, "keep" if keep else "drop", "seen"])
-    return out.getvalue()
-
-
-def _lines(seams: bytes, row: dict[Any, Any]) -> list[dict[str, Any]]:
-    if not (row["reason"] == "collage" or (row["keep"] and (row["collage"] or 0) > 0.25)):
-        return []
-    return [
-        {"vertical": seam.vertical, "at": round(100 * seam.position, 2)}
-        for seam in unpack_seams(seams)
-    ]
-
-
-def _clusters(table: pd.DataFrame, entries: _Entries) -> Iterator[list[Entry]]:
-    """Files of one cluster, what stays first; clusters of unlike labels first of all."""
-    some = table[table["cluster"] >= 0]
-    order = some.sort_values(
-        ["conflict", "cluster", "keep", "distance", "path"],
-        ascending=[False, True, False, True, True],
-    )
-    for _, part in order.groupby("cluster", sort=False):
-        yield [entries.of(key) for key in part.index]
-
-
-def _by_breed(table: pd.DataFrame) -> list[tuple[str, int, int]]:
-    """(breed, kept, files) of each breed."""
-    grouped = table.groupby("breed")["keep"].agg(["sum", "size"])
-    return [(str(name), int(row["sum"]), int(row["size"])) for name, row in grouped.iterrows()]
-
-
-def expected_false_pairs(distance: int, count: int) -> float:
-    """How many pairs of unlike pictures to expect within ``distance`` bits among ``count``."""
-    known = sorted(_FALSE_RATE)
-    rate = np.exp(np.interp(distance, known, np.log([_FALSE_RATE[d] for d in known])))
-    return float(rate) * count * (count - 1) / 2
-
-
-def _thresholds(cleaned: Cleaned) -> list[tuple[str, str, str]]:
-    """(name in params.yaml, value, what it means at this number of pictures)."""
-    params, count, judged = cleaned.params, len(cleaned.measured), cleaned.collages
-    collage = "share of single pictures that may be called collages"
-    if judged.recall is not None and judged.alarms is not None:
-        collage += (
-            f": of collages made from these pictures {judged.recall:.1%} of those with joins from "
-            f"edge to edge are found and {judged.loose or 0:.1%} of scattered prints and insets; "
-            f"{judged.alarms:.1%} of edited single ones are called so"
-        )
-    near = expected_false_pairs(params.near_distance, count)
-    loose = expected_false_pairs(params.loose_distance, count)
-    sure = _FALSE_RATE_LOOSE * count * (count - 1) / 2
-    return [
-        ("dedupe.near_distance", str(params.near_distance), f"{near:.2g} false pairs expected"),
-        (
-            "dedupe.loose_distance",
-            str(params.loose_distance),
-            f"{loose:.2g} false pairs expected, about {sure:.2g} after the look at the pixels",
-        ),
-        (
-            "dedupe.correlation",
-            str(params.correlation),
-            f"least likeness of 32×32 thumbnails; of mirrored, trimmed and cropped ones {ALIGNED}",
-        ),
-        (
-            "dedupe.collage_alarms",
-            str(params.collage_alarms),
-            collage,
-        ),
-        ("dedupe.min_side", str(params.min_side), "pixels of the shorter side"),
-    ]
+def _texts() -> dict[str, Any]:
+    """Style and scripts of the page, with the digests by which its policy lets just them in."""
+    folder = resources.files("pipeline.cleaning") / "templates"
+    found: dict[str, Any] = {}
+    for key, names in {"style": ["review.css"], "script": ["review_tray.js", "review.js"]}.items():
+        text = "".join((folder / name).read_text(encoding="utf-8") for name in names)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        found |= {key: Markup(text), f"{key}_digest": f"sha256-{digest}"}
+    return found

@@ -1,30 +1,31 @@
-"""One row per file: keep or drop, for one reason, with the numbers behind it."""
+"""The decisions: one row per file, keep or drop for one reason, with the numbers behind it."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from pipeline.cleaning import hashing, measure, policy
-from pipeline.cleaning.collage_model import LINE
-from pipeline.cleaning.duplicates import FLAT, Pairs, Stars, components, stars
-from pipeline.cleaning.overrides import Override, match
+from pipeline.cleaning import hashing, measure
+from pipeline.cleaning.duplicates import FLAT
 from pipeline.cleaning.work import File
-from pipeline.params import DedupeParams
+from pipeline.params import QUALITIES
+
+FAULTS = ("too_small", "odd_aspect", "blank", "dark", "blurred", "text")  # the first one counts
+assert sorted(FAULTS) == sorted(QUALITIES)
 
 REASONS = (
     "kept",
     "corrupt",
-    "too_small",
+    *FAULTS,
     "exact_duplicate",
     "near_duplicate",
     "collage",
     "override",
 )
+
+_QUALITY = [name for fault in QUALITIES for name in (f"{fault}_score", f"is_{fault}")]
 _DTYPES = {
     "path": "str",
     "breed": "str",
@@ -32,6 +33,7 @@ _DTYPES = {
     "keep": "bool",
     "reason": "str",
     "cluster": "int64",
+    "group": "int64",
     "nearest": "str",
     "distance": "Int64",
     "width": "Int64",
@@ -45,185 +47,41 @@ _DTYPES = {
     "seam": "float64",
     "collage": "float64",
     "correlation": "float64",
+    **{name: "bool" if name.startswith("is_") else "float64" for name in _QUALITY},
+    "part_of": "str",
+    "box": "str",
 }
 
 
+@dataclass(frozen=True)
+class Cell:
+    """A picture that was cut out of a collage: its file, the collage's path and breed, and where it
+    lies there: left, top, right and bottom in [0, 1] of the width and height."""
+
+    file: File
+    part_of: str
+    breed: str
+    box: tuple[float, float, float, float]
+
+
 @dataclass
-class _Row:
-    """A decision in the making, about one file."""
+class Row:
+    """A decision in the making, about one file. ``cluster`` and ``group`` are -1 where it is
+    alone."""
 
     file: File
     content: int  # row of the measurements; -1 for what could not be read
+    breed: str
+    cell: Cell | None = None
     keep: bool = True
     reason: str = "kept"
     detail: str = ""
     cluster: int = -1
+    group: int = -1
     conflict: bool = False
     nearest: str | None = None
     distance: int | None = None
     correlation: float | None = None
-
-
-@dataclass
-class _Content:
-    """What is known about one content (sha256) and the files that hold it."""
-
-    rows: list[_Row] = field(default_factory=list)
-    reason: str | None = None
-    detail: str = ""
-    forced: bool = False  # a person wants it kept
-    leader: _Row | None = None  # the file that stands for it in the search
-
-
-def decide(
-    files: list[File],
-    measured: pd.DataFrame,
-    collage: np.ndarray,
-    pairs: Pairs,
-    overrides: list[Override],
-    params: DedupeParams,
-) -> tuple[pd.DataFrame, list[Override]]:
-    """The decisions, sorted by path, and the overrides that name no file.
-
-    Args:
-        measured: a row per content, indexed by sha256, as ``work.measurements`` gives.
-        collage: for each of those rows the evidence in [0, 1] that it is a collage.
-        pairs: which of those rows show the same photo.
-    """
-    position = {sha: k for k, sha in enumerate(measured.index)}
-    files = sorted(files, key=lambda file: file.name)
-    rows = [_Row(file, position.get(file.sha256, -1)) for file in files]
-    wishes, idle = match(overrides, [f.name for f in files], [f.sha256 for f in files])
-    contents = [
-        _judge(measured_row, score, params)
-        for measured_row, score in zip(measured.itertuples(), collage.tolist(), strict=True)
-    ]
-    for index, row in enumerate(rows):
-        _judge_file(row, contents, wishes.get(index))
-    _compare(contents, measured, pairs)
-    _number_clusters(rows)
-    return _table(rows, measured, collage), idle
-
-
-def _judge(row: object, collage: float, params: DedupeParams) -> _Content:
-    """What the content alone says: broken, too small, a collage, or nothing against it."""
-    fault, width, height = (getattr(row, name) for name in ("fault", "width", "height"))
-    if isinstance(fault, str):
-        return _Content(reason="corrupt", detail=fault)
-    short, long = sorted((int(width), int(height)))
-    if short < params.min_side:
-        return _Content(
-            reason="too_small", detail=f"shorter side {short}, min_side is {params.min_side}"
-        )
-    if long > params.max_aspect * short:
-        return _Content(
-            reason="too_small",
-            detail=f"{width}x{height} is {long / short:.3g} times as long as wide, max_aspect is "
-            f"{params.max_aspect:g}: its centre square shows too little of it",
-        )
-    if params.collage != "keep" and collage >= LINE:
-        return _Content(reason="collage", detail=f"evidence of joins {collage:.2f}")
-    return _Content()
-
-
-def _judge_file(row: _Row, contents: list[_Content], wish: Override | None) -> None:
-    """Give a file its content's verdict, or a person's."""
-    if row.content < 0:
-        row.keep, row.reason, row.detail = False, "corrupt", row.file.fault or "cannot be read"
-        return
-    content = contents[row.content]
-    content.rows.append(row)
-    if content.reason is not None:
-        row.keep, row.reason, row.detail = False, content.reason, content.detail
-    if wish is None:
-        return
-    if wish.keep and content.reason == "corrupt":
-        row.detail += " (overrides.csv says keep, but there is no picture to keep)"
-        return
-    row.keep, row.reason, row.detail = wish.keep, "override", wish.why
-    content.forced |= wish.keep
-
-
-def _compare(contents: list[_Content], measured: pd.DataFrame, pairs: Pairs) -> None:
-    """Choose among duplicates of what may stay, and mark the files."""
-    for content in contents:
-        content.leader = _leader(content)
-    pool = [k for k, content in enumerate(contents) if content.leader is not None]
-    pairs = pairs.among(np.array(pool, dtype=np.int64))
-    ranking = _rank([contents[k] for k in pool], measured.iloc[pool], pairs)
-    chosen = stars(len(pool), pairs, ranking.order)
-    for at, k in enumerate(pool):
-        _mark(contents, pool, at, contents[k], chosen, pairs, ranking)
-
-
-def _rank(pool: list[_Content], measured: pd.DataFrame, pairs: Pairs) -> policy.Ranking:
-    files = [content.leader.file for content in pool if content.leader is not None]
-    return policy.rank(
-        measured,
-        measure.unpack_greys(measured["greys"]).whole,
-        components(len(pool), pairs),
-        [content.forced for content in pool],
-        [file.bytes for file in files],
-        [file.name for file in files],
-    )
-
-
-def _leader(content: _Content) -> _Row | None:
-    """The file that stays if its content does: one a person wants, else the first by name."""
-    staying = [row for row in content.rows if row.keep]
-    wanted = [row for row in staying if row.reason == "override"]
-    return next(iter(wanted or staying), None)
-
-
-def _mark(
-    contents: list[_Content],
-    pool: list[int],
-    at: int,
-    content: _Content,
-    chosen: Stars,
-    pairs: Pairs,
-    ranking: policy.Ranking,
-) -> None:
-    """Write what the search found on the files of one content."""
-    leader, pair = content.leader, int(chosen.pair[at])
-    assert leader is not None
-    head = leader
-    if pair >= 0:
-        other = contents[pool[int(chosen.kept[at])]].leader
-        assert other is not None
-        head = other
-        leader.nearest, leader.distance = head.file.name, int(pairs.distance[pair])
-        leader.correlation = round(float(pairs.correlation[pair]), 4)
-        if leader.reason != "override":
-            leader.keep, leader.reason = False, "near_duplicate"
-            variant = str(pairs.variant[pair])
-            how = "" if variant == "whole" else f" ({_VARIANT_WORDS[variant]})"
-            leader.detail = (
-                f"{leader.distance} bits, correlation {leader.correlation:.2f}{how}; "
-                f"what stays {ranking.why(int(chosen.kept[at]), at)}"
-            )
-    for row in content.rows:
-        row.cluster = id(head)  # made small and stable in `_number_clusters`
-        if row is leader or row.reason not in ("kept", "exact_duplicate"):
-            continue
-        row.keep, row.reason = False, "exact_duplicate"
-        row.nearest, row.distance, row.correlation = head.file.name, 0, 1.0
-        row.detail = f"same bytes as {leader.file.name}"
-        if head is not leader:
-            row.distance, row.correlation = leader.distance, leader.correlation
-
-
-_VARIANT_WORDS = {
-    "mirror": "mirrored",
-    "crop5": "5 % cropped",
-    "crop10": "10 % cropped",
-    "crop15": "15 % cropped",
-    "trim": "without its frame",
-    "mirror+crop5": "mirrored, 5 % cropped",
-    "mirror+crop10": "mirrored, 10 % cropped",
-    "mirror+crop15": "mirrored, 15 % cropped",
-    "mirror+trim": "mirrored, without its frame",
-}
 
 
 def breed_of(name: str) -> str:
@@ -232,24 +90,24 @@ def breed_of(name: str) -> str:
     return first if slash else ""
 
 
-def _number_clusters(rows: Iterable[_Row]) -> None:
-    """Number clusters of two files and more from 0 in the order of their first path."""
-    members: dict[int, list[_Row]] = defaultdict(list)
-    for row in rows:
-        if row.cluster != -1:
-            members[row.cluster].append(row)
-    number = 0
-    for group in members.values():
-        conflict = len({breed_of(row.file.name) for row in group}) > 1
-        for row in group:
-            row.cluster = number if len(group) > 1 else -1
-            row.conflict = conflict
-        number += len(group) > 1
+def tabulate(
+    rows: list[Row], measured: pd.DataFrame, quality: pd.DataFrame, collage: np.ndarray
+) -> pd.DataFrame:
+    """The table of the decisions.
 
+    A row for each file: ``part_of`` and ``box`` say of a cell which collage it was cut from, and
+    where; ``cluster`` numbers files that show one photo, what stays among them; ``group``, coarser,
+    all that links of likeness and a common sheet connect, so that nothing of a group may lie on
+    both sides of a split.
 
-def _table(rows: list[_Row], measured: pd.DataFrame, collage: np.ndarray) -> pd.DataFrame:
-    facts = measured[["width", "height", "format", "std", "sharpness"]].to_dict("records")
-    nothing = dict.fromkeys(("width", "height", "format", "std", "sharpness"))
+    Args:
+        measured: a row per content, as ``work.measurements`` gives.
+        quality: for each of them scores and findings, as ``quality.judge`` gives.
+        collage: for each of them the evidence in [0, 1] that it is a collage.
+    """
+    known = ["width", "height", "format", "std", "sharpness"]
+    facts = pd.concat([measured[known], quality[_QUALITY]], axis=1).to_dict("records")
+    nothing = {name: False if name.startswith("is_") else None for name in [*known, *_QUALITY]}
     whole = np.flatnonzero(measured["fault"].isna())
     greys = measure.unpack_greys(measured["greys"].iloc[whole])
     codes = dict(zip(whole.tolist(), map(hashing.to_hex, hashing.phash(greys.whole)), strict=True))
@@ -258,37 +116,44 @@ def _table(rows: list[_Row], measured: pd.DataFrame, collage: np.ndarray) -> pd.
         (facts[row.content] if row.content >= 0 else nothing)
         | {
             "path": row.file.name,
-            "breed": breed_of(row.file.name),
+            "breed": row.breed,
             "sha256": row.file.sha256,
             "keep": row.keep,
             "reason": row.reason,
             "cluster": row.cluster,
+            "group": row.group,
             "nearest": row.nearest,
             "distance": row.distance,
             "phash": codes.get(row.content),
             "detail": row.detail,
             "conflict": row.conflict,
             "seam": seam[row.content] if row.content >= 0 else None,
-            "collage": collage[row.content] if row.content in codes else None,
+            "collage": collage[row.content] if row.content in codes and not row.cell else None,
             "correlation": row.correlation,
+            "part_of": row.cell and row.cell.part_of,
+            "box": row.cell and " ".join(f"{share:.4f}" for share in row.cell.box),
         }
         for row in rows
     ]
-    table = pd.DataFrame(records, columns=list(_DTYPES))
-    return table.astype(_DTYPES)
+    return pd.DataFrame(records, columns=list(_DTYPES)).astype(_DTYPES)
 
 
 def counts(table: pd.DataFrame) -> dict[str, int]:
-    """Files, kept files, files by reason (they add up), clusters and label conflicts."""
-    reasons = table["reason"].value_counts()
-    kept = table[table["keep"]]
+    """Files, kept files, files by reason (they add up), files with each fault whether dropped for
+    it or not, clusters, label conflicts; beside them the cells cut from collages."""
+    files, cells = table[table["part_of"].isna()], table[table["part_of"].notna()]
+    reasons = files["reason"].value_counts()
+    kept = int(files["keep"].sum())
     return {
-        "files": len(table),
-        "kept": len(kept),
-        "dropped": len(table) - len(kept),
+        "files": len(files),
+        "kept": kept,
+        "dropped": len(files) - kept,
         **{f"reason_{name}": int(reasons.get(name, 0)) for name in REASONS},
+        **{f"found_{name}": int(files[f"is_{name}"].sum()) for name in FAULTS},
+        "cells": len(cells),
+        "cells_kept": int(cells["keep"].sum()),
         "clusters": int(table.loc[table["cluster"] >= 0, "cluster"].nunique()),
-        "label_conflicts": int(table.loc[table["conflict"], "cluster"].nunique()),
-        "flat": int((table["std"] < FLAT).sum()),
-        "breeds": int(kept["breed"].nunique()),
+        "label_conflicts": int(table.loc[table["conflict"], "group"].nunique()),
+        "flat": int((files["std"] < FLAT).sum()),
+        "breeds": int(table.loc[table["keep"], "breed"].nunique()),
     }

@@ -1,32 +1,31 @@
-"""Measure files: each content once, in processes, remembered between runs.
+"""Measure files: each content once, in processes here or on a cluster, remembered between runs.
 
 Rows are cached by sha256 in parquet parts under ``<cache>/cleaning/<key>/``, where the key names
-the code, the libraries and the parameters that can change a number. A part is written every
-thousand pictures, so a run that was stopped continues where it was.
+the code, the libraries and the parameters that can change a number. A part is written for every
+thousand pictures as they get done, so a run that was stopped continues where it was.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import PIL
-from PIL import features
 
 from pipeline import pool
-from pipeline.cleaning.measure import VERSION, faulty, measure
+from pipeline.cleaning import parts
+from pipeline.cleaning.dask_executor import measure_on_dask
+from pipeline.cleaning.shards import Shard, cache_key, measure_locally
 from pipeline.images import PictureError, open_regular
+from pipeline.params import DedupeParams
 from pipeline.progress import progress
-from pipeline.workspace import atomic_write, fingerprint
 
-_PART = 1000
-_COLUMNS = list(faulty(""))
+SHARD = 1000  # pictures in a part
+SECONDS = 60.0  # for one picture, else it is given up
 
 
 @dataclass(frozen=True)
@@ -50,12 +49,12 @@ def read_files(paths: Iterable[tuple[str, Path]], *, workers: int) -> list[File]
         return []
     # hashlib lets go of the interpreter, so threads are enough.
     with ThreadPoolExecutor(workers or pool.cores()) as threads:
-        found = threads.map(_hash, paths)
+        found = threads.map(lambda item: read_file(*item), paths)
         return list(progress(found, "read", "files", total=len(paths)))
 
 
-def _hash(item: tuple[str, Path]) -> File:
-    name, path = item
+def read_file(name: str, path: Path) -> File:
+    """Hash one file; never raises for what cannot be read."""
     try:
         with open_regular(path) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -67,70 +66,55 @@ def _hash(item: tuple[str, Path]) -> File:
 
 
 def measurements(
-    files: list[File], *, max_pixels: int, workers: int, cache: Path | None
+    files: list[File],
+    params: DedupeParams,
+    *,
+    cache: Path | None,
+    columns: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """One row per content, indexed and sorted by sha256; columns as ``measure`` gives them."""
-    wanted = {file.sha256: file for file in files if file.sha256 is not None}
-    folder = None if cache is None else cache / "cleaning" / cache_key(max_pixels)
-    known = _read_parts(folder, wanted) if folder is not None else _table([], [])
-    missing = [wanted[sha] for sha in sorted(set(wanted) - set(known.index))]
-    tables = [known]
-    batch: list[tuple[str, dict[str, Any]]] = []
-    try:
-        for index, row in pool.each(
-            measure,
-            [(str(file.path), max_pixels) for file in missing],
-            workers=workers,
-            what="measure",
-            unit="pictures",
-        ):
-            row = row or faulty("the decoder crashed or did not end")
-            batch.append((missing[index].sha256 or "", row))
-            if len(batch) == _PART:
-                tables.append(_keep(batch, folder))
-                batch = []
-    finally:  # what is done stays done, also after Ctrl-C
-        tables.append(_keep(batch, folder))
-    return pd.concat([table for table in tables if len(table)] or tables[:1]).sort_index()
+    """One row per content, indexed and sorted by sha256; columns as ``measure`` gives them.
+
+    Args:
+        params: ``executor`` says where files are measured, by ``scheduler`` or ``workers``.
+        cache: where rows are remembered; None: nowhere.
+        columns: those wanted (default: all).
+
+    Raises:
+        PipelineError: the executor cannot work, or the cache cannot be written.
+    """
+    place = {file.sha256: file.path for file in files if file.sha256 is not None}
+    folder = None if cache is None else cache / "cleaning" / cache_key(params.max_pixels)
+    known = parts.read(folder, place, columns)
+    missing = sorted(set(place) - set(known.index))
+    if not missing:
+        return known
+    memory: list[pd.DataFrame] = []
+
+    def keep(rows: pd.DataFrame) -> None:
+        passing = _passing(rows, place) if folder is not None else np.ones(len(rows), bool)
+        memory.append(rows[passing])
+        if folder is not None:
+            parts.write(rows[~passing], folder)
+
+    # Workers on other machines have other current folders.
+    found = tuple((sha, str(place[sha].absolute())) for sha in missing)
+    shard = Shard(found, params.max_pixels, SECONDS)
+    if params.executor == "dask":
+        measure_on_dask(shard, SHARD, params.scheduler or "", keep)
+    else:
+        measure_locally(shard, SHARD, params.workers, keep)
+    tables = [
+        known,
+        parts.read(folder, missing, columns),
+        *(rows[known.columns] for rows in memory),
+    ]
+    return pd.concat([rows for rows in tables if len(rows)]).sort_index()
 
 
-def cache_key(max_pixels: int) -> str:
-    """What a cached row depends on beside the content."""
-    decoders = {name: features.version(name) for name in ("jpg", "zlib", "webp", "libjpeg_turbo")}
-    parts = [VERSION, PIL.__version__, np.__version__, decoders, max_pixels]
-    return fingerprint(parts)[:16]
-
-
-def _keep(batch: list[tuple[str, dict[str, Any]]], folder: Path | None) -> pd.DataFrame:
-    """The table of a batch, also written as a part of the cache."""
-    table = _table([sha for sha, _ in batch], [row for _, row in batch]).sort_index()
-    if folder is not None and len(table):
-        name = fingerprint(list(table.index))[:16]
-        with atomic_write(folder / f"{name}.parquet") as file:
-            table.to_parquet(file)
-    return table
-
-
-def _table(shas: list[str], rows: list[dict[str, Any]]) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=_COLUMNS, index=pd.Index(shas, name="sha256", dtype="str"))
-    return table.astype(
-        {"width": "Int64", "height": "Int64", "frames": "Int64"}
-        | dict.fromkeys(("greys", "features", "seams", "thumb"), "object")
-        | dict.fromkeys(("fault", "format"), "str")
-        | dict.fromkeys(("std", "sharpness", "content", "detail", "colour"), "float64")
-    )
-
-
-def _read_parts(folder: Path, wanted: Iterable[str]) -> pd.DataFrame:
-    """Cached rows of the wanted contents. A part that cannot be read is as good as none."""
-    found = []
-    for path in sorted(folder.glob("*.parquet")) if folder.is_dir() else []:
-        try:
-            table = pd.read_parquet(path)
-            found.append(table[table.index.isin(list(wanted))][_COLUMNS])
-        except Exception:  # a foreign or damaged file: its pictures are measured anew
-            path.unlink(missing_ok=True)
-    if not found:
-        return _table([], [])
-    table = pd.concat(found)
-    return table[~table.index.duplicated()]
+def _passing(rows: pd.DataFrame, place: dict[str, Path]) -> np.ndarray:
+    """Which rows tell of a file that changed or vanished, not of the content they are named by."""
+    found = np.zeros(len(rows), bool)
+    for k in np.flatnonzero(rows["fault"].notna()):
+        sha = rows.index[k]
+        found[k] = read_file("", place[sha]).sha256 != sha
+    return found

@@ -126,6 +126,8 @@ def judge_folder(folder: Path, output: Path, assignments: tuple[str, ...]) -> No
 
     space = Workspace.find()
     params = schema.load(space.params, assignments)
+    if params.dedupe.collage == "split":
+        click.echo("only the CSV is written: collages are dropped, not split", err=True)
     show_metrics(str(folder), decide_folder(folder, output, params.dedupe, cache=space.cache))
     click.echo(f"wrote {output}", err=True)
 

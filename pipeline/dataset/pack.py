@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import pool
+from pipeline.cleaning.remembered import fill_squares
 from pipeline.dataset.dataset import (
     HELD_OUT,
     IMAGES,
@@ -20,13 +21,9 @@ from pipeline.dataset.dataset import (
 )
 from pipeline.dataset.split import held_out
 from pipeline.errors import PipelineError
-from pipeline.images import PictureError, open_picture, shrink_and_crop
+from pipeline.images import PictureError, draft_for, open_picture, shrink_and_crop
 from pipeline.params import ResizeParams
 from pipeline.workspace import atomic_write, write_json
-
-# A JPEG may be decoded at a fraction of its size if both sides keep this many times the target:
-# the result then differs from that of a full decode by less than JPEG itself does (over 50 dB).
-_DRAFT = 3
 
 
 @dataclass(frozen=True)
@@ -35,11 +32,30 @@ class _Task:
     size: int
 
 
-def pack(decisions: pd.DataFrame, raw: Path, out: Path, params: ResizeParams) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Known:
+    """Where cleaning keeps the squares of what it decoded, and the limit it decoded under."""
+
+    cache: Path
+    max_pixels: int
+
+
+def pack(
+    decisions: pd.DataFrame,
+    raw: Path,
+    out: Path,
+    params: ResizeParams,
+    known: Known | None = None,
+    *,
+    clean: Path | None = None,
+) -> dict[str, Any]:
     """Write images.npy, index.parquet and dataset.json to ``out``; returns what dataset.json says.
 
     Args:
-        decisions: a row per file with path (relative to ``raw``), breed, keep, cluster, sha256.
+        decisions: a row per file with path (relative to ``raw``), breed, keep, cluster, sha256;
+            where they have one, group (see ``held_out``) and part_of: not null for what was cut
+            out of a collage, whose path is relative to ``clean``.
+        known: where to look squares up before decoding; what is written is the same without.
 
     Raises:
         PipelineError: nothing is kept, a kept file cannot be decoded, or has no breed.
@@ -55,16 +71,21 @@ def pack(decisions: pd.DataFrame, raw: Path, out: Path, params: ResizeParams) ->
     classes = sorted(kept["breed"].unique().tolist())
     labels = kept["breed"].map({name: k for k, name in enumerate(classes)}).to_numpy(np.int64)
     split = np.where(held_out(kept, params.held_out), HELD_OUT, TRAIN).astype(object)
-    images = _squares([raw / path for path in kept["path"]], params)
+    images = np.empty((len(kept), params.size, params.size, 3), np.uint8)
+    shas = kept["sha256"].tolist()
+    found = np.zeros(len(kept), bool)
+    if known is not None:
+        found = fill_squares(images, shas, known.cache, max_pixels=known.max_pixels)
+    _decode(images, np.flatnonzero(~found), _places(kept, raw, clean), params)
 
     out.mkdir(parents=True, exist_ok=True)
     # dataset.json goes first and comes last: a folder that has one is whole.
     (out / SUMMARY).unlink(missing_ok=True)
     with atomic_write(out / IMAGES) as file:
         np.save(file, images, allow_pickle=False)
-    index = kept[["path", "breed", "cluster", "sha256"]].assign(label=labels, split=split)
+    index = kept.assign(label=labels, split=split, group=kept.get("group", kept["cluster"]))
     with atomic_write(out / INDEX) as file:
-        index[["path", "breed", "label", "split", "cluster", "sha256"]].to_parquet(
+        index[["path", "breed", "label", "split", "cluster", "group", "sha256"]].to_parquet(
             file, index=False
         )
     summary = _summary(images, labels, split, classes)
@@ -72,29 +93,38 @@ def pack(decisions: pd.DataFrame, raw: Path, out: Path, params: ResizeParams) ->
     return summary
 
 
+def _places(kept: pd.DataFrame, raw: Path, clean: Path | None) -> list[Path]:
+    """Where the pictures lie: in ``raw``, cells of collages in ``clean``."""
+    if "part_of" not in kept or clean is None:
+        return [raw / path for path in kept["path"]]
+    roots = np.where(kept["part_of"].isna(), str(raw), str(clean))
+    return [Path(root, path) for root, path in zip(roots, kept["path"], strict=True)]
+
+
 def square(task: _Task) -> np.ndarray | str:
     """The centre square of one file (uint8 S x S x 3), or why there is none."""
     try:
-        image = open_picture(Path(task.path), max_pixels=2**31, draft=_DRAFT * task.size)
+        image = open_picture(Path(task.path), max_pixels=2**31, draft=draft_for(task.size))
     except PictureError as error:
         return str(error)
     return shrink_and_crop(image, task.size)
 
 
-def _squares(paths: list[Path], params: ResizeParams) -> np.ndarray:
-    """uint8 N x S x S x 3, in the order of ``paths``."""
-    images = np.empty((len(paths), params.size, params.size, 3), np.uint8)
-    tasks = [_Task(str(path), params.size) for path in paths]
+def _decode(
+    images: np.ndarray, missing: np.ndarray, paths: list[Path], params: ResizeParams
+) -> None:
+    """Write the missing ones into ``images`` (uint8 N x S x S x 3, in the order of ``paths``)."""
+    tasks = [_Task(str(paths[k]), params.size) for k in missing]
     for index, result in pool.each(
         square, tasks, workers=params.workers, what="resize", unit="pictures", chunk=32
     ):
+        k = int(missing[index])
         if result is None or isinstance(result, str):
             why = result or "the decoder crashed or did not end"
             raise PipelineError(
-                f"{paths[index]}: was kept but cannot be opened now ({why}): run `dvc repro dedupe`"
+                f"{paths[k]}: was kept but cannot be opened now ({why}): run `dvc repro dedupe`"
             )
-        images[index] = result
-    return images
+        images[k] = result
 
 
 def _summary(

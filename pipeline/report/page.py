@@ -160,19 +160,24 @@ def number(value: Any) -> str:
 def tables(document: Mapping[str, Any]) -> list[Table]:
     """A metrics file as tables: its own figures first, then one per group of figures in it.
 
-    ``reason_*`` make a group; a group of groups makes a table with columns; zeros among reasons
-    say nothing and are left out.
+    ``reason_*`` and ``found_*`` make a group each; zeros among them say nothing and are left
+    out. A group of groups makes a table with columns.
     """
     own: list[tuple[str, ...]] = []
     groups: dict[str, Mapping[str, Any]] = {}
     reasons: dict[str, Any] = {}
+    faults: dict[str, Any] = {}
     for key, value in document.items():
         if isinstance(value, Mapping):
             groups[spoken(key)] = value
         elif key.startswith("reason_"):
             reasons |= {key.removeprefix("reason_"): value} if value else {}
+        elif key.startswith("found_"):
+            faults |= {key.removeprefix("found_"): value} if value else {}
         elif value is not None and not isinstance(value, list):
             own.append((spoken(key), megabytes(value) if key == "bytes" else number(value)))
+    if faults:
+        groups = {"faults found, dropped or not": faults, **groups}
     if reasons:
         groups = {"by reason": reasons, **groups}
     found = [Table("", own)] if own else []

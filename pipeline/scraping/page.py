@@ -60,7 +60,7 @@ def visit(
         return walk.gathered.visit(walk.pages(), wanted)
     except Stop as stop:
         # Of a page that never came there is nothing to keep, and the browser still waits for it.
-        kept = None if isinstance(stop.__context__, TimeoutException) else _keep(driver, evidence)
+        kept = None if isinstance(stop.__context__, TimeoutException) else keep(driver, evidence)
         walk.save(stop.outcome)
         return walk.gathered.visit(stop.outcome, wanted, str(stop), kept)
 
@@ -377,7 +377,7 @@ def patience(driver: WebDriver, seconds: float) -> Iterator[None]:
         config.timeout = before
 
 
-def _keep(driver: WebDriver, folder: Path) -> Path | None:
+def keep(driver: WebDriver, folder: Path) -> Path | None:
     """Page and screenshot for a person to look at; None if not even that works."""
     try:
         write_text(folder / "page.html", driver.page_source)

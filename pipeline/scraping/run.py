@@ -24,7 +24,7 @@ from pipeline.scraping.frontier import Entry, Job
 from pipeline.scraping.guard import resolve
 from pipeline.scraping.ledger import Ledger
 from pipeline.scraping.page import Outcome, Visit
-from pipeline.scraping.site import Site
+from pipeline.scraping.site import Site, user_agent
 from pipeline.scraping.sources import HostLimits, Search, Source
 from pipeline.scraping.visitors import Request, Visitors
 
@@ -230,8 +230,3 @@ def slow_down(job: Job, delay: float | None) -> None:
     limits = job.source.limits
     if delay and 2 * delay > limits.pause:
         job.source = replace(job.source, limits=replace(limits, pause=2 * delay))
-
-
-def user_agent(params: ScrapeParams) -> str:
-    """Who we say we are: the product token, and where to reach whoever runs it."""
-    return params.user_agent + (f" ({params.contact})" if params.contact else "")

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.errors import ParamsError
 from pipeline.params import ScrapeParams
 from pipeline.raw import Store, materialise
 from pipeline.scraping.breeds import Breed, choose_breeds, load_breeds
@@ -19,7 +18,7 @@ from pipeline.scraping.licences import is_cc
 from pipeline.scraping.page import Candidate
 from pipeline.scraping.run import OnEvent, Run
 from pipeline.scraping.site import Site, check_sites, open_site
-from pipeline.scraping.sources import Source, load_source, source_names
+from pipeline.scraping.sources import Source, check_name, load_source, source_names
 from pipeline.scraping.yields import check_yield, count, rows_of
 from pipeline.workspace import Workspace, exclusive
 
@@ -37,12 +36,9 @@ def make_plan(params: ScrapeParams, workspace: Workspace) -> Plan:
     breeds = choose_breeds(load_breeds(workspace.breeds), params.breeds)
     own = workspace.here / "sources"
     sources = [load_source(name, own) for name in params.sources]
+    known = source_names(own)
     for name in params.ignore_robots:
-        if name not in source_names(own):
-            raise ParamsError(
-                f"scrape.ignore_robots: unknown source {name}; known: "
-                + ", ".join(source_names(own))
-            )
+        check_name("scrape.ignore_robots", name, known)
     check_sites(params, sources, workspace)
     if params.grid_url is not None:
         Hub(params.grid_url)  # refuses what is no address

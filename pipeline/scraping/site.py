@@ -18,7 +18,7 @@ from pipeline.params import GalleryParams, ScrapeParams
 from pipeline.scraping.breeds import Breed
 from pipeline.scraping.frontier import SPARE, generous
 from pipeline.scraping.page import Candidate
-from pipeline.scraping.sources import Source, source_names
+from pipeline.scraping.sources import Source, check_name, source_names
 from pipeline.workspace import Workspace, fingerprint
 
 GALLERY = "gallery"
@@ -71,9 +71,9 @@ def check_sites(params: ScrapeParams, sources: list[Source], workspace: Workspac
     """Raises ``ParamsError`` when a source has no address, or one that cannot be meant."""
     known = source_names(workspace.here / "sources")
     for name, address in params.bases.items():
-        if name not in known or name == GALLERY:
-            hint = "use scrape.gallery.url" if name == GALLERY else f"known: {', '.join(known)}"
-            raise ParamsError(f"scrape.bases: unknown source {name}; {hint}")
+        check_name("scrape.bases", name, known)
+        if name == GALLERY:
+            raise ParamsError(f"scrape.bases: {GALLERY} has scrape.gallery.url for its address")
         _check_address(f"scrape.bases: {name}", address)
     for source in sources:
         own = source.name in params.bases
@@ -81,13 +81,13 @@ def check_sites(params: ScrapeParams, sources: list[Source], workspace: Workspac
             check_gallery(params.gallery, workspace)
         elif source.needs_base and not own:
             raise ParamsError(
-                f"scrape.bases: {source.name} has no address of its own: give yours, as "
-                f"bases: {{{source.name}: https://search.example.org}}"
+                f"scrape.bases: {source.name} has no address of its own: give yours, as -S "
+                f"'scrape.bases={{{source.name}: https://search.example.org}}'"
             )
         elif source.needs_contact and not own and not params.contact:
             raise ParamsError(
                 f"scrape.contact: {source.name} asks every program for a way to reach who runs it: "
-                "give a web or mail address"
+                "give a web or mail address, as -S scrape.contact=mail@example.org"
             )
     if params.contact is not None and not re.search(r"\w@\w|https?://\w", params.contact):
         raise ParamsError(f"scrape.contact: got {params.contact!r}, expected a web or mail address")
@@ -104,6 +104,11 @@ def check_gallery(params: GalleryParams, workspace: Workspace) -> None:
 
 def gallery_folder(params: GalleryParams, workspace: Workspace) -> Path | None:
     return None if params.images is None else workspace.shared / params.images
+
+
+def user_agent(params: ScrapeParams) -> str:
+    """Who we say we are: the product token, and where to reach whoever runs it."""
+    return params.user_agent + (f" ({params.contact})" if params.contact else "")
 
 
 @contextlib.contextmanager

@@ -84,8 +84,13 @@ class Limits:
     details: int = 4
 
     def jittered_pause(self) -> float:
-        """Seconds to rest now: ``pause``, half of it more or less."""
-        return self.pause * random.uniform(0.5, 1.5)
+        """Seconds to rest now."""
+        return jittered(self.pause)
+
+
+def jittered(seconds: float) -> float:
+    """Somewhat irregular, so that visitors do not keep step: within half of ``seconds``."""
+    return seconds * random.uniform(0.5, 1.5)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -56,17 +57,21 @@ def source_names(own: Path) -> list[str]:
     return sorted(names)
 
 
+def check_name(key: str, name: str, known: Sequence[str]) -> None:
+    """Raises ``ParamsError``, blaming ``key``, for a name that no source has."""
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+        raise ParamsError(f"{key}: unknown source {name}; {hint}")
+
+
 def load_source(name: str, own: Path) -> Source:
     """The source ``name``; a file ``own/name.yaml`` wins over the one that ships.
 
     Raises:
         ParamsError: unknown name, or a file that does not say what it must (file and key named).
     """
-    known = source_names(own)
-    if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
-        raise ParamsError(f"scrape.sources: unknown source {name}; {hint}")
+    check_name("scrape.sources", name, source_names(own))
     mine = own / f"{name}.yaml"
     if mine.is_file():
         document, file = read_document(mine), f"sources/{name}.yaml"

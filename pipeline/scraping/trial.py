@@ -7,11 +7,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from selenium.common.exceptions import WebDriverException
 
-from pipeline.errors import ParamsError, PipelineError
+from pipeline.errors import PipelineError
 from pipeline.params import ScrapeParams
 from pipeline.raw import Store
 from pipeline.scraping.api import visit_api
@@ -20,10 +19,10 @@ from pipeline.scraping.browser import Browser, clean_orphans
 from pipeline.scraping.download import Downloads, Limits, Verdict
 from pipeline.scraping.guard import resolve
 from pipeline.scraping.outcome import Visit
-from pipeline.scraping.page import visit
-from pipeline.scraping.site import GALLERY, open_site
+from pipeline.scraping.page import keep, visit
+from pipeline.scraping.site import GALLERY, check_sites, open_site, user_agent
 from pipeline.scraping.source_model import FIELDS, Page, Search, Source
-from pipeline.workspace import Workspace, atomic_write, write_text
+from pipeline.workspace import Workspace
 
 NEVER, NOT_NEEDED = "never", "not needed"
 
@@ -86,28 +85,16 @@ def try_source(
         ParamsError: the source needs an address or a contact that params do not give.
         PipelineError: no browser can be started, or it broke down.
     """
-    if source.needs_contact and not params.contact:
-        raise ParamsError(
-            f"{source.name}: its operators want to know whom to write to; set scrape.contact, as "
-            "-S scrape.contact=mail@example.org"
-        )
+    asked = replace(params, sources={**params.sources, source.name: wanted})
+    check_sites(asked, [source], workspace)
     folder = workspace.cache / "scrape"
     clean_orphans(folder / "browsers")
-    asked = replace(params, sources={**params.sources, source.name: wanted})
     with open_site(source, asked, [breed], workspace) as site:
-        base = site.url or params.bases.get(source.name, "")
-        if source.needs_base and not base:
-            raise ParamsError(
-                f"{source.name}: it has no address of its own; give yours, as -S "
-                f"'scrape.bases={{{source.name}: https://search.example.org}}'"
-            )
-        searches = source.searches(breed.name, breed.queries, base, params.license == "cc")
-        agent = params.user_agent + (f" (+{params.contact})" if params.contact else "")
+        searches = source.searches(breed.name, breed.queries, site.url, params.license == "cc")
+        agent = user_agent(params)
         hand = _Hand(source, agent, wanted, folder, params.grid_url)
-        # An address that a person gave may lie in a private network.
-        private = site.allowed or ([_authority(base)] if source.name in params.bases else ())
         with tempfile.TemporaryDirectory() as scraps:
-            limits = Limits(user_agent=agent, allowed=resolve(private))
+            limits = Limits(user_agent=agent, allowed=resolve(site.allowed))
             with Downloads(Store(Path(scraps)), limits, _ignore, _ignore) as robots, hand:
                 for search in _first_of_each_page(searches):
                     verdict = robots.may_visit(search.url)
@@ -119,12 +106,6 @@ def try_source(
 
 def _ignore(*_: object) -> None:
     """Nothing is downloaded: the pool is asked about robots.txt alone."""
-
-
-def _authority(base: str) -> str:
-    parts = urlsplit(base)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{host}:{parts.port or {'http': 80, 'https': 443}[parts.scheme]}"
 
 
 def _first_of_each_page(searches: list[Search]) -> list[Search]:
@@ -172,14 +153,8 @@ class _Hand:
             if not self.browser.running:
                 self.browser.start()
             seen = visit(self.browser.driver, self.source, search, self.wanted, kept)
-            return Trial(search, seen, evidence=seen.evidence or self.keep(kept))
+            # Also of a visit that went well, for a person who wonders about a field.
+            return Trial(search, seen, evidence=seen.evidence or keep(self.browser.driver, kept))
         except WebDriverException as error:
             reason = str(error.msg).strip().partition("\n")[0]
             raise PipelineError(f"{self.source.name}: the browser broke down: {reason}") from None
-
-    def keep(self, folder: Path) -> Path:
-        """Also of a visit that went well, for a person who wonders about a field."""
-        write_text(folder / "page.html", self.browser.driver.page_source)
-        with atomic_write(folder / "screen.png") as file:
-            file.write(self.browser.driver.get_screenshot_as_png())
-        return folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -106,14 +105,9 @@ class Turns(Generic[T]):
 
     def _rest(self, item: T) -> None:
         lane = self._lanes[item.source_name]
-        lane.free_at = max(lane.free_at, self._clock() + jittered(item.limits.pause))
+        lane.free_at = max(lane.free_at, self._clock() + item.limits.jittered_pause())
 
     def _until_one_is_free(self, now: float) -> float | None:
         lanes = {item.source_name: self._lanes[item.source_name] for item in self._waiting}
         rests = [lane.free_at - now for lane in lanes.values() if lane.free_at > now]
         return min(rests, default=None)
-
-
-def jittered(seconds: float) -> float:
-    """Somewhat irregular, so that visitors do not keep step: within half of ``seconds``."""
-    return seconds * random.uniform(0.5, 1.5)

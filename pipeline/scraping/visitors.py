@@ -14,8 +14,9 @@ from pipeline.errors import PipelineError
 from pipeline.scraping.browser import Browser, BrowserGone
 from pipeline.scraping.frontier import Job
 from pipeline.scraping.page import Outcome, Visit, visit
+from pipeline.scraping.source_model import jittered
 from pipeline.scraping.sources import Limits, Search
-from pipeline.scraping.turns import Turns, jittered
+from pipeline.scraping.turns import Turns
 
 ATTEMPTS = 3
 RESTS = (1.0, 6.0)  # seconds, about, before the second and third attempt

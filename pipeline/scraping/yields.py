@@ -127,8 +127,11 @@ def count(
     """
     reasons: Counter[str] = Counter()
     table = []
+    grouped: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        grouped.setdefault((row.breed, row.source), []).append(row)
     for job in jobs:
-        mine = [row for row in rows if row.breed == job.breed and row.source == job.source.name]
+        mine = grouped.get((job.breed, job.source.name), [])
         failures = Counter(
             item.result.reason for item in job.settled if item.result and item.result.reason
         )

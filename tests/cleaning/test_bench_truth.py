@@ -18,14 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 from cleaning_truth import collages, compose, edits
 from cleaning_truth.hostile import TWIN, make_hostile
 from cleaning_truth.photos import Photo, find_photos, halves, seeded
-from cleaning_truth.score import (
-    area,
-    empty_clusters,
-    judge_copies,
-    lost_photos,
-    share,
-    threshold_at,
-)
+from cleaning_truth.score import area, empty_clusters, judge_copies, lost_photos
 
 
 @pytest.fixture(scope="module")
@@ -133,12 +126,5 @@ def test_verdicts_about_copies():
     assert empty_clusters(judged) == 1
 
 
-def test_figures():
-    hits, groups = pd.Series([True] * 90 + [False] * 10), pd.Series(range(100))
-    some = share(hits, groups)
-    assert some.value == 0.9 and 0.8 < some.low < 0.87 and 0.93 < some.high < 0.98
-    every = share(hits[:90], groups[:90])
-    assert every.high == 1 and np.isclose(every.low, 0.025 ** (1 / 90))
-    scores = pd.Series(np.arange(200) / 200)
-    assert (scores >= threshold_at(scores, 0.01)).sum() == 2
+def test_the_area_counts_ties_half():
     assert area(pd.Series([0.1, 0.2]), pd.Series([0.2, 0.3])) == 0.875

@@ -5,15 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 
-import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
-from pipeline.cleaning import work
+from pipeline.cleaning import shards
 from pipeline.cleaning.decide import clean, clean_folder, decide_folder, write_decisions_csv
 from pipeline.cleaning.overrides import Override
-from pipeline.cleaning.review import override_line, render
 from pipeline.cleaning.verdicts import REASONS, counts
 from pipeline.errors import PipelineError
 from pipeline.params import DedupeParams
@@ -74,7 +72,7 @@ def test_every_file_has_one_row_and_the_counts_add_up(table):
         ("boxer/mirrored.jpg", "near_duplicate", "mirrored"),
         ("boxer/other.jpg", "kept", ""),
         ("boxer/tiny.jpg", "too_small", "shorter side 60, min_side is 64"),
-        ("boxer/strip.jpg", "too_small", "max_aspect"),
+        ("boxer/strip.jpg", "odd_aspect", "max_aspect"),
         ("boxer/two.jpg", "collage", "joins"),
         ("boxer/cut.jpg", "corrupt", "truncated jpg"),
         ("boxer/page.jpg", "corrupt", "not a picture: html"),
@@ -164,9 +162,9 @@ def test_a_second_run_decodes_nothing_and_says_the_same(folder, table, tmp_path,
     def refuse(*arguments, **options):
         raise AssertionError("nothing was to be decoded")
 
-    monkeypatch.setattr(work, "measure", refuse)
+    monkeypatch.setattr(shards, "measure", refuse)
     monkeypatch.setattr(
-        work.pool, "each", lambda function, items, **options: iter([refuse()] if items else [])
+        shards.pool, "each", lambda function, items, **options: iter([refuse()] if items else [])
     )
     pd.testing.assert_frame_equal(clean_folder(folder, PARAMS, cache=tmp_path), table)
 
@@ -203,14 +201,14 @@ def test_a_folder_without_files_is_refused_in_one_line(tmp_path):
 
 
 def test_a_decoder_that_dies_costs_one_picture(folder, monkeypatch, tmp_path):
-    real = work.pool.each
+    real = shards.pool.each
 
     def lossy(function, items, **options):
         for index, result in real(function, items, **options):
-            lost = function is work.measure and items[index][0].endswith("other.jpg")
+            lost = function is shards.measure and items[index][0].endswith("other.jpg")
             yield index, None if lost else result
 
-    monkeypatch.setattr(work.pool, "each", lossy)
+    monkeypatch.setattr(shards.pool, "each", lossy)
     found = row(clean_folder(folder, PARAMS), "boxer/other.jpg")
     assert found["reason"] == "corrupt" and "crashed" in found["detail"]
 
@@ -218,33 +216,3 @@ def test_a_decoder_that_dies_costs_one_picture(folder, monkeypatch, tmp_path):
 def test_links_are_followed_where_they_are_our_own(folder):
     table = clean_folder(folder, PARAMS, links=True)
     assert row(table, "link.jpg")["reason"] == "exact_duplicate"
-
-
-def test_the_page_shows_every_dropped_file_and_needs_no_network(folder):
-    cleaned = clean(folder, PARAMS)
-    page = render(cleaned)
-    dropped = cleaned.table.loc[~cleaned.table["keep"], "path"]
-    for path in dropped:
-        assert path.replace("&", "&amp;") in page
-    for word in ("http://", "https://", "<link", 'src="/'):
-        assert word not in page
-    assert "data:image/jpeg;base64," in page
-    assert render(clean(folder, PARAMS)) == page
-
-
-def test_the_page_cannot_be_written_to_by_a_file_name(pictures, tmp_path):
-    name = "<script>alert(1)<_script>\"'.jpg"
-    pictures.save(tmp_path / name, pictures.photo(1))
-    pictures.save(tmp_path / "copy.jpg", pictures.photo(1).resize((200, 150)))
-    page = render(clean(tmp_path, PARAMS))
-    assert "<script>alert" not in page and "&lt;script&gt;alert" in page
-
-
-def test_the_line_for_overrides_survives_its_own_reader(tmp_path):
-    from pipeline.cleaning.overrides import read_overrides
-
-    path = tmp_path / "overrides.csv"
-    names = ["plain.jpg", 'a, "b".jpg', "ünï.jpg"]
-    path.write_text("item,decision,why\n" + "".join(f"{override_line(n, True)}\n" for n in names))
-    assert [line.item for line in read_overrides(path)] == names
-    assert np.all([line.keep for line in read_overrides(path)])

@@ -141,12 +141,12 @@ def test_prints_are_seen_at_any_shape_of_the_picture(pictures):
 
 def test_a_rank_does_not_ask_how_large_a_step_is():
     rng = np.random.default_rng(0)
-    step = rng.integers(0, 40, (240, 100)).astype(np.float32)
+    step = rng.integers(0, 40, (240, 100)).astype(np.uint8)
     step[:, 50] = 60
     rank = cells.ranks(step)
     assert (rank[:, 50] == 1).all() and abs(rank.mean() - 0.5) < 0.01
     assert np.array_equal(cells.ranks(step * 3), rank)
-    assert (cells.ranks(np.zeros((10, 40), np.float32)) == 0.5).all()
+    assert (cells.ranks(np.zeros((10, 40), np.uint8)) == 0.5).all()
 
 
 def test_what_goes_on_in_one_place_is_seen_there():
@@ -155,6 +155,6 @@ def test_what_goes_on_in_one_place_is_seen_there():
     left, right = (np.repeat(np.round(side), 50, axis=1) for side in (left, right))
     grey = np.concatenate([left, right], axis=1)
     grey[100:120, 50:] = grey[100:120, :50]  # the sixth of twelve bands
-    likeness = cells.goes_on(np.stack([grey] * 3).astype(np.int16), 49, 12)
+    likeness = cells.goes_on(np.stack([grey] * 3).clip(0, 255).astype(np.uint8), 49, 12)
     assert likeness.argmax() == 5 and likeness[5] > 0.8
     assert np.abs(np.delete(likeness, 5)).max() < 0.7

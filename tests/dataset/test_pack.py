@@ -111,6 +111,17 @@ def test_no_cluster_is_on_both_sides():
         assert part["out"].nunique() == 1
 
 
+def test_no_group_is_on_both_sides_and_a_table_without_groups_goes_by_cluster():
+    some = table({"a": 100, "b": 50}, {"a/000.png": 0, "a/001.png": 0})
+    grouped = some.assign(group=[k % 30 if k % 2 else -1 for k in range(150)])
+    out = held_out(grouped, 0.3)
+    assert out.any()
+    for _, part in grouped.assign(out=out)[grouped["group"] >= 0].groupby("group"):
+        assert part["out"].nunique() == 1
+    same = some.assign(group=some["cluster"])
+    assert np.array_equal(held_out(some, 0.2), held_out(same, 0.2))
+
+
 def test_each_class_gives_its_share_and_keeps_one():
     counts = {"many": 200, "some": 40, "few": 5, "one": 1}
     some = table(counts)
@@ -154,6 +165,21 @@ def test_a_damaged_set_is_refused_in_one_line(raw, tmp_path, spoil, words):
     with pytest.raises(PipelineError, match=words) as caught:
         Dataset.load(tmp_path / "out")
     assert "\n" not in str(caught.value)
+
+
+def test_cells_of_collages_come_from_the_cleaned_folder(raw, tmp_path):
+    decisions = table({"beagle": 12, "boxer": 8}).assign(part_of=None, group=-1)
+    name = "cells/boxer/0123-0.png"
+    Image.new("RGB", (16, 16), "blue").save(tmp_path / "blue.png")
+    (tmp_path / "clean/cells/boxer").mkdir(parents=True)
+    (tmp_path / "blue.png").rename(tmp_path / "clean" / name)
+    cell = decisions.iloc[[-1]].assign(path=name, sha256=sha("cell"), part_of="boxer/007.png")
+    every = pd.concat([decisions, cell], ignore_index=True)
+    pack(every, raw, tmp_path / "out", PARAMS, clean=tmp_path / "clean")
+    data = Dataset.load(tmp_path / "out")
+    [place] = data.index.index[data.index["path"] == name]
+    assert len(data) == 21 and (data.images[place] == [0, 0, 255]).all()
+    assert data.classes[data.labels[place]] == "boxer"
 
 
 def test_what_cannot_be_packed_is_said_and_leaves_no_half_set(raw, tmp_path):

@@ -25,12 +25,6 @@ def site() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with Browser(tmp_path_factory.mktemp("records")) as browser:
-        yield browser
-
-
 def go(
     browser: Browser, site: str, query: str, wanted: int, folder: Path, source: Source = SOURCE
 ) -> Visit:

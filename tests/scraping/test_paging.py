@@ -45,12 +45,6 @@ def site() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with Browser(tmp_path_factory.mktemp("records")) as browser:
-        yield browser
-
-
 @pytest.fixture
 def go(browser: Browser, site: str, tmp_path: Path) -> Any:
     def visit_word(word: str, wanted: int = 99, document: dict[str, Any] = PAGED) -> Visit:

@@ -30,12 +30,6 @@ def site() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with Browser(tmp_path_factory.mktemp("records")) as browser:
-        yield browser
-
-
 def hurried(name: str, wait: float = 5.0) -> Source:
     """The source that ships, without its politeness."""
     source = load_source(name, Path("nowhere"))

@@ -56,12 +56,6 @@ def site(
         yield site
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with Browser(tmp_path_factory.mktemp("records")) as browser:
-        yield browser
-
-
 def go(
     browser: Browser, site: wiki.Wiki, breed: str, page: str, folder: Path, source: Source = QUICK
 ) -> Visit:

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import PipelineError
-from pipeline.params import DedupeParams, Params
+from pipeline.params import QUALITIES, DedupeParams, Params
 from pipeline.workspace import Workspace
-from stages import dedupe
+from stages import dedupe, resize
 
 PARAMS = dataclasses.replace(Params(), dedupe=DedupeParams(workers=1))
 
@@ -62,6 +62,39 @@ def test_overrides_win_and_idle_ones_are_counted(space):
     space.overrides.write_text("item,decision,why\nboxer/copy.jpg,keep,mine\ngone.jpg,drop,\n")
     metrics = dedupe.run(PARAMS, space)
     assert metrics["reason_override"] == 1 and metrics["overrides_without_a_file"] == 1
+
+
+def test_cells_are_an_out_of_the_stage_and_resize_packs_them(space):
+    rng = np.random.default_rng(3)
+    cells = [rng.integers(0, 256, (6, 6, 3), dtype=np.uint8) for _ in range(4)]
+    sheet = Image.new("RGB", (606, 606), "white")
+    for k, cell in enumerate(cells):
+        picture = Image.fromarray(cell).resize((300, 300), Image.Resampling.BICUBIC)
+        sheet.paste(picture, (k % 2 * 306, k // 2 * 306))
+    sheet.save(space.raw / "boxer/sheet.png")
+    params = dataclasses.replace(PARAMS, dedupe=DedupeParams(workers=1, collage="split"))
+    metrics = dedupe.run(params, space)
+    assert (metrics["files"], metrics["reason_collage"]) == (11, 1)
+    assert (metrics["cells"], metrics["cells_kept"]) == (4, 4)
+    assert "4 of 4 cells of collages kept" in dedupe.summary(metrics)
+    packed = resize.run(params, space)
+    assert packed["count"] == metrics["kept"] + 4
+    index = pd.read_parquet(space.dataset / "index.parquet")
+    assert index[index["path"].str.startswith("cells/boxer/")]["split"].nunique() == 1
+    dedupe.run(PARAMS, space)
+    assert not (space.clean / "cells").exists()
+
+
+def test_the_summary_says_conflicts_and_what_was_merely_found(space):
+    (space.raw / "boxer/same.jpg").write_bytes((space.raw / "beagle/0.jpg").read_bytes())
+    draw(space.raw / "beagle/2 again.jpg", 2, side=90)
+    (space.raw / "beagle/2 again.jpg").rename(space.raw / "boxer/2 again.jpg")
+    metrics = dedupe.run(PARAMS, space)
+    assert metrics["label_conflicts"] == 2
+    text = "\n".join(dedupe.summary(metrics))
+    assert "2 photos lie under more than one breed" in text
+    assert "exact_duplicate 1" in text and "near_duplicate 2" in text
+    assert all(f"found_{name}" in metrics for name in QUALITIES)
 
 
 def test_mistakes_are_one_line(space):
