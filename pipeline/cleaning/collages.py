@@ -2,9 +2,10 @@
 
 No public set of labelled collages of dogs exists, and a model from elsewhere would know other
 pictures. So the model learns on the spot: the set's pictures without a plain join stand for single
-ones (the few collages among them are noise it can bear), and so do edited copies of them; collages
-composed from them stand for the rest. Each picture is judged by a model that has seen neither it,
-nor a copy of it, nor a collage made of it.
+ones, and so do edited copies of them; collages composed from them stand for the rest. The collages
+among the former, which nobody has labelled, are reckoned with (``mixture``): likely ones weigh
+little, and the line above which a picture is called a collage allows for their number. Each picture
+is judged by a model that has seen neither it, nor a copy of it, nor a collage made of it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from threadpoolctl import threadpool_limits
 
 from pipeline import pool
 from pipeline.cleaning import measure
-from pipeline.cleaning.collage_model import FOLDS, LINE, USED, alarm_line, bend, cross_fit
+from pipeline.cleaning.collage_model import FOLDS, LINE, USED, bend, cross_fit
+from pipeline.cleaning.mixture import line_at
 from pipeline.cleaning.seams import COUNT
 from pipeline.cleaning.synthesis import NOTHING, VERSION, Examples, Task, examples
 from pipeline.workspace import atomic_write, fingerprint
@@ -37,7 +39,7 @@ class Judged:
 
     From ``LINE`` on a picture is a collage. ``recall``: share of composed collages with straight
     joins that reach it; ``loose``: the same of scattered prints and insets. ``alarms``: the same of
-    single pictures that were merely edited. All None for the plain rule.
+    edited copies of the set's pictures, of which some may be collages. All None for the plain rule.
     """
 
     scores: np.ndarray
@@ -47,7 +49,7 @@ class Judged:
 
 
 def evidence_matrix(features: list[bytes]) -> np.ndarray:
-    """float32 N x 80 from the stored bytes; zeros where there are none."""
+    """float32 N x ``COUNT`` from the stored bytes; zeros where there are none."""
     matrix = np.zeros((len(features), COUNT), np.float32)
     for row, data in enumerate(features):
         if data:
@@ -78,7 +80,7 @@ def judge(
     """Weigh the evidence of N pictures.
 
     Args:
-        matrix: seam features, N x 80; a row of zeros has no evidence and is no collage.
+        matrix: seam features, N x ``COUNT``; a row of zeros has no evidence and is no collage.
         group: pictures with an equal number are copies of each other and share a fold.
         paths: where each picture lies, for making collages of it.
         alarms: the share of single pictures that may be called collages.
@@ -122,24 +124,26 @@ def _weigh(
     of = np.concatenate([usable, *shown])
     # A sheet's pictures share a fold, and its edited copies, which come last, tell which.
     folds = [np.full(len(part), fold[part[-1]] if len(part) else 0) for part in shown]
-    # The set's own collages, and edited copies of them, must not stand for single pictures.
-    single = (of >= 0) & (matrix[of, 0] < _PLAIN)
-    use = (of < 0) | single
-    use[: len(usable)] &= learnt
+    count, collage = len(usable), of < 0
+    loose = np.concatenate([np.zeros(count, bool), *(part.loose for part in made)])
+    # Plain joins, and edited copies of them, must not stand for single pictures unquestioned: they
+    # would be mistaken for alarms, being plainer than any collage composed here.
+    single = ~collage & (matrix[of, 0] < _PLAIN)
+    use = np.ones(len(of), bool)
+    use[:count] = learnt
     # The limit holds for libraries that are already loaded, so this one has to come first.
     import sklearn.ensemble  # noqa: F401
 
     # The set is small: threads would only wait for each other, and one adds in one order.
     with threadpool_limits(1):
-        raw = cross_fit(features, of < 0, np.concatenate([fold[usable], *folds]), use)
-    count = len(usable)
-    line = alarm_line(raw[count:][single[count:]], alarms)
-    scores = bend(raw, line)
+        where = np.concatenate([fold[usable], *folds])
+        raw = cross_fit(features, collage, loose, where, use, ~(collage | single))
+    scores = bend(raw, line_at(raw[single], raw[collage], alarms, LINE))
     judged = np.zeros(len(matrix))
     judged[usable] = scores[:count]
-    hit, collage = scores[count:] >= LINE, of[count:] < 0
-    loose = np.concatenate([part.loose for part in made])
-    groups = (collage & ~loose, collage & loose, single[count:])
+    hit = scores >= LINE
+    copies = single & (np.arange(len(of)) >= count)
+    groups = (collage & ~loose, collage & loose, copies)
     return Judged(judged, *(float(hit[group].mean()) if group.any() else None for group in groups))
 
 

@@ -1,0 +1,69 @@
+"""A set that nobody labelled: how many of its pictures are collages, which, and the line.
+
+Its scores U are a mixture (1 - p) F + p G of those of single pictures and of collages; G is known,
+from collages composed of the set. Where collages abound, U is little else: p is at most the least
+of U(over t) / G(over t) over all t (mixture proportion estimation: Blanchard, Lee & Scott 2010,
+Scott 2015; learning from positive and unlabelled examples: Elkan & Noto 2008). What is left of U
+over t when p G is taken off are single pictures: the false alarms of a line at t.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+MOST = 0.5  # a set of which more are collages is none that this can judge
+_CORE = 0.5  # of the composed collages must lie over t: of fewer, a ratio is only noise
+_STEPS = 40  # places of t
+
+
+def over(scores: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """The share of scores that reach each place."""
+    below = np.searchsorted(np.sort(scores), at, side="left")
+    return np.asarray(1 - below / max(len(scores), 1))
+
+
+def proportion(unknown: np.ndarray, collages: np.ndarray) -> float:
+    """The share of collages among pictures of unknown kind, in [0, ``MOST``]; 0 rather than a
+    guess where either kind is missing.
+
+    Args:
+        unknown: scores of the pictures, N.
+        collages: scores of pictures known to be collages, by models that have not seen them.
+    """
+    if not len(unknown) or not len(collages):
+        return 0.0
+    places = np.quantile(collages, np.linspace(0.05, 1 - _CORE, _STEPS))
+    ratios = over(unknown, places) / over(collages, places)
+    return float(np.clip(ratios.min(), 0, MOST))
+
+
+def posterior(unknown: np.ndarray, collages: np.ndarray) -> np.ndarray:
+    """P(collage) of each picture of unknown kind, rising with its score: p g / u, the densities'
+    ratio from an isotonic fit (Zadrozny & Elkan 2002)."""
+    from sklearn.isotonic import IsotonicRegression
+
+    share = proportion(unknown, collages)
+    if share == 0:
+        return np.zeros(len(unknown))
+    kinds = (unknown, collages)
+    fit = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(
+        np.concatenate(kinds),
+        np.repeat([0.0, 1.0], [len(kind) for kind in kinds]),
+        np.concatenate([np.full(len(kind), 1 / len(kind)) for kind in kinds]),
+    )
+    told = fit.predict(unknown)
+    return np.asarray(np.minimum(1, share * told / np.maximum(1 - told, 1e-9)))
+
+
+def line_at(unknown: np.ndarray, collages: np.ndarray, alarms: float, least: float) -> float:
+    """The lowest score that at most ``alarms`` of the single pictures among ``unknown`` reach,
+    ``least`` at the least. Without collages among them: that at most ``alarms`` of all reach."""
+    if not len(unknown):
+        return least
+    share = proportion(unknown, collages)
+    ordered = np.sort(unknown)[::-1]
+    # Pictures over each score, itself not counted: it may be the first below the line.
+    reached = np.arange(len(ordered)) / max(len(ordered) - 1, 1)
+    single = (reached - share * over(collages, np.nextafter(ordered, 2))) / (1 - share)
+    good = np.flatnonzero(np.maximum.accumulate(single) <= alarms)
+    return max(least, float(np.nextafter(ordered[good[-1]], 2)))
