@@ -23,7 +23,7 @@ from pipeline.cleaning.seams import COUNT, MONOTONE, WHOLE
 FOLDS = 4
 LINE = 0.5  # scores are bent so that what may be called a collage starts here
 _BINS = 64  # of a number; the boosted trees ask for no finer
-_FAINT = 0.02  # weight of a picture that is surely a collage: none at all may be asked of no model
+_FAINT = 1e-3  # weight of what is no single picture: some are needed to learn from
 
 # Shape and contrast of the whole picture are left out: the collages of a search engine need not
 # have those of ours.
@@ -69,10 +69,16 @@ def cross_fit(
         learnt = use & (folds != number)
         unknown, weight = learnt & ~truth, np.ones(len(features))
         doubt = posterior(seen[unknown], seen[learnt & truth])
-        weight[unknown] = np.maximum(1 - doubt, _FAINT)
+        weight[unknown] = _believed(doubt, doubtful[unknown])
         judged = folds == number
         scores[judged] = _fit_kinds(features, truth, loose, learnt, weight)(features[judged])
     return scores
+
+
+def _believed(doubt: np.ndarray, doubtful: np.ndarray) -> np.ndarray:
+    """How much pictures weigh as single ones: by the odds of being such, and where a plain join
+    speaks against them, not at all once they are likelier collages."""
+    return np.maximum(np.where(doubtful, 1 - 2 * doubt, 1 - doubt), _FAINT)
 
 
 def _fit_kinds(
@@ -114,6 +120,7 @@ def _fit(features: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> Model:
     boosted = HistGradientBoostingClassifier(
         learning_rate=0.1,
         max_iter=60,
+        max_bins=_BINS,
         max_leaf_nodes=8,
         min_samples_leaf=8,
         l2_regularization=1,

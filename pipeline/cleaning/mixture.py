@@ -14,6 +14,7 @@ import numpy as np
 MOST = 0.5  # a set of which more are collages is none that this can judge
 _CORE = 0.5  # of the composed collages must lie over t: of fewer, a ratio is only noise
 _STEPS = 40  # places of t
+_ERRORS = 0.25  # standard errors
 
 
 def over(scores: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -33,8 +34,11 @@ def proportion(unknown: np.ndarray, collages: np.ndarray) -> float:
     if not len(unknown) or not len(collages):
         return 0.0
     places = np.quantile(collages, np.linspace(0.05, 1 - _CORE, _STEPS))
-    ratios = over(unknown, places) / over(collages, places)
-    return float(np.clip(ratios.min(), 0, MOST))
+    some, all_of = over(unknown, places), over(collages, places)
+    # The least of noisy ratios is too low: each is taken at its upper end, by one standard error.
+    counted = np.maximum(some * len(unknown), 1)
+    noise = np.sqrt(1 / counted + 1 / (all_of * len(collages)))
+    return float(np.clip((some / all_of * (1 + _ERRORS * noise)).min(), 0, MOST))
 
 
 def posterior(unknown: np.ndarray, collages: np.ndarray) -> np.ndarray:
@@ -58,6 +62,8 @@ def posterior(unknown: np.ndarray, collages: np.ndarray) -> np.ndarray:
 def line_at(unknown: np.ndarray, collages: np.ndarray, alarms: float, least: float) -> float:
     """The lowest score that at most ``alarms`` of the single pictures among ``unknown`` reach,
     ``least`` at the least. Without collages among them: that at most ``alarms`` of all reach."""
+    from sklearn.isotonic import isotonic_regression
+
     if not len(unknown):
         return least
     share = proportion(unknown, collages)
@@ -65,5 +71,6 @@ def line_at(unknown: np.ndarray, collages: np.ndarray, alarms: float, least: flo
     # Pictures over each score, itself not counted: it may be the first below the line.
     reached = np.arange(len(ordered)) / max(len(ordered) - 1, 1)
     single = (reached - share * over(collages, np.nextafter(ordered, 2))) / (1 - share)
-    good = np.flatnonzero(np.maximum.accumulate(single) <= alarms)
-    return max(least, float(np.nextafter(ordered[good[-1]], 2)))
+    # The lower the score the more reach it; a difference of two noisy shares must be told so.
+    good = np.flatnonzero(isotonic_regression(single) <= alarms)
+    return max(least, float(np.nextafter(ordered[good[-1] if len(good) else 0], 2)))
