@@ -3,14 +3,15 @@
 No public set of labelled collages of dogs exists, and a model from elsewhere would know other
 pictures. So the model learns on the spot: the set's pictures without a plain join stand for single
 ones, and so do edited copies of them; collages composed from them stand for the rest. The collages
-among the former, which nobody has labelled, are reckoned with (``mixture``): likely ones weigh
-little, and the line above which a picture is called a collage allows for their number. Each picture
-is judged by a model that has seen neither it, nor a copy of it, nor a collage made of it.
+among the former, which nobody has labelled, are noise that the model can bear; the line above which
+a picture is called a collage allows for their number (``mixture``). Each picture is judged by a
+model that has seen neither it, nor a copy of it, nor a collage made of it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,18 +127,18 @@ def _weigh(
     folds = [np.full(len(part), fold[part[-1]] if len(part) else 0) for part in shown]
     count, collage = len(usable), of < 0
     loose = np.concatenate([np.zeros(count, bool), *(part.loose for part in made)])
-    # Plain joins, and edited copies of them, must not stand for single pictures unquestioned: they
-    # would be mistaken for alarms, being plainer than any collage composed here.
+    # Plain joins, and edited copies of them, must not stand for single pictures: they would be
+    # mistaken for alarms, being plainer than any collage composed here.
     single = ~collage & (matrix[of, 0] < _PLAIN)
-    use = np.ones(len(of), bool)
-    use[:count] = learnt
+    use = collage | single
+    use[:count] &= learnt
     # The limit holds for libraries that are already loaded, so this one has to come first.
     import sklearn.ensemble  # noqa: F401
 
     # The set is small: threads would only wait for each other, and one adds in one order.
     with threadpool_limits(1):
         where = np.concatenate([fold[usable], *folds])
-        raw = cross_fit(features, collage, loose, where, use, ~(collage | single))
+        raw = cross_fit(features, collage, where, use)
     scores = bend(raw, line_at(raw[single], raw[collage], alarms, LINE))
     judged = np.zeros(len(matrix))
     judged[usable] = scores[:count]
@@ -174,10 +175,9 @@ def _examples(tasks: list[Task], workers: int, cache: Path | None) -> list[Examp
     """The examples of each task, remembered as long as the same pictures are glued."""
     key = fingerprint([VERSION, measure.VERSION, [(task.seed, task.rounds) for task in tasks]])[:16]
     path = None if cache is None else cache / f"collages-{key}.npz"
-    if path is not None and path.exists():
-        with np.load(path, allow_pickle=False) as known:
-            parts = [np.split(known[name], known["cuts"]) for name in ("features", "of", "loose")]
-            return [Examples(*part) for part in zip(*parts, strict=True)]
+    known = _read_examples(path) if path is not None else None
+    if known is not None:
+        return known
     made = [NOTHING] * len(tasks)
     for index, result in pool.each(
         examples, tasks, workers=workers, what="compose collages", unit="sheets", chunk=1
@@ -193,3 +193,16 @@ def _examples(tasks: list[Task], workers: int, cache: Path | None) -> list[Examp
                 cuts=np.cumsum([len(part.of) for part in made])[:-1],
             )
     return made
+
+
+def _read_examples(path: Path) -> list[Examples] | None:
+    """What an earlier run made of the same pictures; a damaged file is as good as none."""
+    try:
+        with np.load(path, allow_pickle=False) as known:
+            parts = [np.split(known[name], known["cuts"]) for name in ("features", "of", "loose")]
+            return [Examples(*part) for part in zip(*parts, strict=True)]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        path.unlink(missing_ok=True)
+        return None

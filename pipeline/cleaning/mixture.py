@@ -1,4 +1,4 @@
-"""A set that nobody labelled: how many of its pictures are collages, which, and the line.
+"""A set that nobody labelled: how many of its pictures are collages, and the line.
 
 Its scores U are a mixture (1 - p) F + p G of those of single pictures and of collages; G is known,
 from collages composed of the set. Where collages abound, U is little else: p is at most the least
@@ -39,24 +39,6 @@ def proportion(unknown: np.ndarray, collages: np.ndarray) -> float:
     counted = np.maximum(some * len(unknown), 1)
     noise = np.sqrt(1 / counted + 1 / (all_of * len(collages)))
     return float(np.clip((some / all_of * (1 + _ERRORS * noise)).min(), 0, MOST))
-
-
-def posterior(unknown: np.ndarray, collages: np.ndarray) -> np.ndarray:
-    """P(collage) of each picture of unknown kind, rising with its score: p g / u, the densities'
-    ratio from an isotonic fit (Zadrozny & Elkan 2002)."""
-    from sklearn.isotonic import IsotonicRegression
-
-    share = proportion(unknown, collages)
-    if share == 0:
-        return np.zeros(len(unknown))
-    kinds = (unknown, collages)
-    fit = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(
-        np.concatenate(kinds),
-        np.repeat([0.0, 1.0], [len(kind) for kind in kinds]),
-        np.concatenate([np.full(len(kind), 1 / len(kind)) for kind in kinds]),
-    )
-    told = fit.predict(unknown)
-    return np.asarray(np.minimum(1, share * told / np.maximum(1 - told, 1e-9)))
 
 
 def line_at(unknown: np.ndarray, collages: np.ndarray, alarms: float, least: float) -> float:

@@ -1,4 +1,4 @@
-"""A mixture taken apart: how many collages, which pictures, and a line that lets few through."""
+"""A mixture taken apart: how many collages, and a line that lets few through."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import beta
 
 from pipeline.cleaning.collage_model import FOLDS, USED, cross_fit
-from pipeline.cleaning.mixture import MOST, line_at, over, posterior, proportion
+from pipeline.cleaning.mixture import MOST, line_at, over, proportion
 
 SINGLE, COLLAGE = beta(2, 8), beta(6, 2)
 
@@ -52,7 +52,6 @@ def test_a_clean_set_and_one_without_examples_are_judged_by_the_plain_rule():
     assert proportion(scores, collages) == 0
     assert 0.009 <= (scores >= line).mean() <= 0.01
     assert line == line_at(scores, collages[:0], 0.01, 0.0)
-    assert not posterior(scores, collages).any()
     assert line_at(scores / 10, collages, 0.01, 0.5) == 0.5
     assert line_at(scores[:0], collages, 0.01, 0.5) == 0.5
     # Alike: a set of nothing but collages is not believed.
@@ -67,14 +66,6 @@ def test_a_few_pictures_are_no_evidence_of_collages():
         assert (unknown >= line_at(unknown, collages, 0.01, 0.0)).sum() <= 3
 
 
-def test_the_posterior_is_that_of_bayes():
-    unknown, collages = mixed(0.2, 1, count=4000)
-    truth = 0.2 * COLLAGE.pdf(unknown) / (0.2 * COLLAGE.pdf(unknown) + 0.8 * SINGLE.pdf(unknown))
-    told = posterior(unknown, collages)
-    assert np.abs(told - truth).mean() < 0.02
-    assert (np.diff(told[np.argsort(unknown)]) >= 0).all()
-
-
 def test_shares_are_counted_from_the_place_itself():
     assert over(np.array([0.1, 0.5, 0.9]), np.array([0.0, 0.5, 0.95])).tolist() == pytest.approx(
         [1, 2 / 3, 0]
@@ -85,17 +76,17 @@ def test_no_score_knows_another_example_of_its_fold():
     rng = np.random.default_rng(0)
     count = 96
     truth = np.arange(count) % 2 == 0
-    loose, folds = np.arange(count) % 4 == 0, np.arange(count) // 4 % FOLDS
+    folds = np.arange(count) // 4 % FOLDS
     features = rng.normal(size=(count, len(USED))).astype(np.float32)
     features[truth, :20] += 1.5
-    use, none = np.ones(count, bool), np.zeros(count, bool)
-    scores = cross_fit(features, truth, loose, folds, use, none)
+    use = np.ones(count, bool)
+    scores = cross_fit(features, truth, folds, use)
     assert scores[truth].mean() > 0.7 > 0.3 > scores[~truth].mean()
     # Half of a fold becomes something else: the other half must be judged as before.
     other = features.copy()
     changed = (folds == 1) & (np.arange(count) >= count // 2)
     other[changed] = -features[changed]
-    again = cross_fit(other, truth, loose, folds, use, none)
+    again = cross_fit(other, truth, folds, use)
     same = (folds == 1) & ~changed
     assert np.array_equal(scores[same], again[same])
     assert not np.array_equal(scores[folds == 2], again[folds == 2])
