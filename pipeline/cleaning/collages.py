@@ -2,14 +2,16 @@
 
 No public set of labelled collages of dogs exists, and a model from elsewhere would know other
 pictures. So the model learns on the spot: the set's pictures without a plain join stand for single
-ones (the few collages among them are noise it can bear), and so do edited copies of them; collages
-composed from them stand for the rest. Each picture is judged by a model that has seen neither it,
-nor a copy of it, nor a collage made of it.
+ones, and so do edited copies of them; collages composed from them stand for the rest. The collages
+among the former, which nobody has labelled, are noise that the model can bear; the line above which
+a picture is called a collage allows for their number (``mixture``). Each picture is judged by a
+model that has seen neither it, nor a copy of it, nor a collage made of it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +20,8 @@ from threadpoolctl import threadpool_limits
 
 from pipeline import pool
 from pipeline.cleaning import measure
-from pipeline.cleaning.collage_model import FOLDS, LINE, USED, alarm_line, bend, cross_fit
+from pipeline.cleaning.collage_model import FOLDS, LINE, USED, bend, cross_fit
+from pipeline.cleaning.mixture import line_at
 from pipeline.cleaning.seams import COUNT
 from pipeline.cleaning.synthesis import NOTHING, VERSION, Examples, Task, examples
 from pipeline.workspace import atomic_write, fingerprint
@@ -37,7 +40,7 @@ class Judged:
 
     From ``LINE`` on a picture is a collage. ``recall``: share of composed collages with straight
     joins that reach it; ``loose``: the same of scattered prints and insets. ``alarms``: the same of
-    single pictures that were merely edited. All None for the plain rule.
+    edited copies of the set's pictures, of which some may be collages. All None for the plain rule.
     """
 
     scores: np.ndarray
@@ -47,7 +50,7 @@ class Judged:
 
 
 def evidence_matrix(features: list[bytes]) -> np.ndarray:
-    """float32 N x 80 from the stored bytes; zeros where there are none."""
+    """float32 N x ``COUNT`` from the stored bytes; zeros where there are none."""
     matrix = np.zeros((len(features), COUNT), np.float32)
     for row, data in enumerate(features):
         if data:
@@ -78,7 +81,7 @@ def judge(
     """Weigh the evidence of N pictures.
 
     Args:
-        matrix: seam features, N x 80; a row of zeros has no evidence and is no collage.
+        matrix: seam features, N x ``COUNT``; a row of zeros has no evidence and is no collage.
         group: pictures with an equal number are copies of each other and share a fold.
         paths: where each picture lies, for making collages of it.
         alarms: the share of single pictures that may be called collages.
@@ -122,24 +125,26 @@ def _weigh(
     of = np.concatenate([usable, *shown])
     # A sheet's pictures share a fold, and its edited copies, which come last, tell which.
     folds = [np.full(len(part), fold[part[-1]] if len(part) else 0) for part in shown]
-    # The set's own collages, and edited copies of them, must not stand for single pictures.
-    single = (of >= 0) & (matrix[of, 0] < _PLAIN)
-    use = (of < 0) | single
-    use[: len(usable)] &= learnt
+    count, collage = len(usable), of < 0
+    loose = np.concatenate([np.zeros(count, bool), *(part.loose for part in made)])
+    # Plain joins, and edited copies of them, must not stand for single pictures: they would be
+    # mistaken for alarms, being plainer than any collage composed here.
+    single = ~collage & (matrix[of, 0] < _PLAIN)
+    use = collage | single
+    use[:count] &= learnt
     # The limit holds for libraries that are already loaded, so this one has to come first.
     import sklearn.ensemble  # noqa: F401
 
     # The set is small: threads would only wait for each other, and one adds in one order.
     with threadpool_limits(1):
-        raw = cross_fit(features, of < 0, np.concatenate([fold[usable], *folds]), use)
-    count = len(usable)
-    line = alarm_line(raw[count:][single[count:]], alarms)
-    scores = bend(raw, line)
+        where = np.concatenate([fold[usable], *folds])
+        raw = cross_fit(features, collage, where, use)
+    scores = bend(raw, line_at(raw[single], raw[collage], alarms, LINE))
     judged = np.zeros(len(matrix))
     judged[usable] = scores[:count]
-    hit, collage = scores[count:] >= LINE, of[count:] < 0
-    loose = np.concatenate([part.loose for part in made])
-    groups = (collage & ~loose, collage & loose, single[count:])
+    hit = scores >= LINE
+    copies = single & (np.arange(len(of)) >= count)
+    groups = (collage & ~loose, collage & loose, copies)
     return Judged(judged, *(float(hit[group].mean()) if group.any() else None for group in groups))
 
 
@@ -170,10 +175,9 @@ def _examples(tasks: list[Task], workers: int, cache: Path | None) -> list[Examp
     """The examples of each task, remembered as long as the same pictures are glued."""
     key = fingerprint([VERSION, measure.VERSION, [(task.seed, task.rounds) for task in tasks]])[:16]
     path = None if cache is None else cache / f"collages-{key}.npz"
-    if path is not None and path.exists():
-        with np.load(path, allow_pickle=False) as known:
-            parts = [np.split(known[name], known["cuts"]) for name in ("features", "of", "loose")]
-            return [Examples(*part) for part in zip(*parts, strict=True)]
+    known = _read_examples(path) if path is not None else None
+    if known is not None:
+        return known
     made = [NOTHING] * len(tasks)
     for index, result in pool.each(
         examples, tasks, workers=workers, what="compose collages", unit="sheets", chunk=1
@@ -189,3 +193,16 @@ def _examples(tasks: list[Task], workers: int, cache: Path | None) -> list[Examp
                 cuts=np.cumsum([len(part.of) for part in made])[:-1],
             )
     return made
+
+
+def _read_examples(path: Path) -> list[Examples] | None:
+    """What an earlier run made of the same pictures; a damaged file is as good as none."""
+    try:
+        with np.load(path, allow_pickle=False) as known:
+            parts = [np.split(known[name], known["cuts"]) for name in ("features", "of", "loose")]
+            return [Examples(*part) for part in zip(*parts, strict=True)]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        path.unlink(missing_ok=True)
+        return None

@@ -1,4 +1,4 @@
-"""Evidence of straight joins in a picture: 80 numbers and where the joins lie.
+"""Evidence of joins in a picture: 184 numbers, and where the straight ones lie.
 
 A collage is several pictures glued along straight lines. Along such a line nearly every row shows a
 step, and the step stands out from the texture on both sides; a wall or a horizon does so over part
@@ -11,6 +11,10 @@ what ``cells`` says: six about partial joins, four about cuts beside the two bes
 axis, three about even spacing, six about what goes on across the two best lines, and two more (the
 third and fourth best line). After both axes the frame trimmed on either axis, the aspect ratio and
 the contrast. The axis with the stronger line comes first.
+
+Behind these, again for each axis: nine numbers about what goes on across each of the two best
+lines and across the one whose steps rank highest, and the score of the latter (``cells.across``).
+Then 24 about upright rectangles (``outlines``) and 24 about edges at any angle (``segments``).
 """
 
 from __future__ import annotations
@@ -21,12 +25,22 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from pipeline.cleaning import cells
+from pipeline.cleaning import cells, outlines, segments
 
 SIDE = 384
 AXIS = 38  # numbers about one axis
-COUNT = 2 * AXIS + 4
+MORE = 3 * cells.LINE + 1  # further numbers about one axis
+COUNT = 2 * AXIS + 4 + 2 * MORE + outlines.COUNT + segments.COUNT
+WHOLE = (2 * AXIS + 2, 2 * AXIS + 3)  # places of the shape and the contrast of the whole picture
 MIN_SIDE = 128  # below this a squashed picture is mostly interpolation: no evidence either way
+
+# What more of can only mean more of a collage (1), or less of one (-1).
+_LINE = (1, 1, 1, 1, 1, 0, 0)  # of `_Context.line`: likeness and place may mean either
+_TORN = (-1, 1, 0)
+_AXIS = (*_LINE, *_LINE, 0, 0, 1, *[1] * 9, *_TORN, *_TORN, *[1] * 6)
+_MORE = (*cells.LINE_MONOTONE * 3, 1)
+MONOTONE = (*_AXIS, *_AXIS, *[0] * 4, *_MORE, *_MORE, *outlines.MONOTONE, *segments.MONOTONE)
+assert len(_AXIS) == AXIS and len(MONOTONE) == COUNT
 
 _BANDS = 12
 _FLAT = 8.0
@@ -46,7 +60,7 @@ class Seam:
 
 @dataclass(frozen=True)
 class Evidence:
-    """``features``: float32 of length 80. ``seams``: strong lines first."""
+    """``features``: float32 of length ``COUNT``. ``seams``: strong lines first."""
 
     features: np.ndarray
     seams: list[Seam]
@@ -71,7 +85,11 @@ def evidence(image: Image.Image) -> tuple[Evidence, Frame]:
     """
     shrinks = min(image.size) >= SIDE
     method = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
-    squashed = image.resize((SIDE, SIDE), method)
+    return _measured(image.resize((SIDE, SIDE), method), image.size)
+
+
+def _measured(squashed: Image.Image, size: tuple[int, int]) -> tuple[Evidence, Frame]:
+    """The evidence in a picture of ``size``, squashed to SIDE x SIDE."""
     pixels = _planes(squashed)
     turned = _planes(squashed.transpose(Image.Transpose.TRANSPOSE))
     deviations = _deviation(pixels), _deviation(turned)
@@ -79,7 +97,7 @@ def evidence(image: Image.Image) -> tuple[Evidence, Frame]:
     if SIDE - left - right < _LEAST or SIDE - top - bottom < _LEAST:
         return NONE, (0.0, 0.0, 0.0, 0.0)
     frame = (left / SIDE, top / SIDE, right / SIDE, bottom / SIDE)
-    if min(image.size) < MIN_SIDE:
+    if min(size) < MIN_SIDE:
         return NONE, frame
     if any(frame):
         pixels = np.ascontiguousarray(pixels[:, top : SIDE - bottom, left : SIDE - right])
@@ -94,12 +112,15 @@ def evidence(image: Image.Image) -> tuple[Evidence, Frame]:
         if score > 0.5
     ]
     blocks = [
-        (axis.values + axis.beside(other), (before + after) / SIDE)
+        (axis.values + axis.beside(other), (before + after) / SIDE, axis.more)
         for axis, other, before, after, _ in axes
     ]
     # The stronger axis first: a 2-up and a stack are then the same evidence.
     blocks.sort(key=lambda block: -block[0][0])
-    rest = [blocks[0][1], blocks[1][1], image.width / image.height, _contrast(pixels)]
+    rest = [blocks[0][1], blocks[1][1], size[0] / size[1], _contrast(pixels)]
+    rest += blocks[0][2] + blocks[1][2]
+    rest += outlines.rectangles(across.hit, down.hit.T)
+    rest += segments.prints(squashed.convert("L"), size)
     features = np.array([*blocks[0][0], *blocks[1][0], *rest], np.float32)
     return Evidence(features, sorted(seams, key=lambda seam: -seam.score)), frame
 
@@ -156,11 +177,14 @@ def _frame(deviation: np.ndarray) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class _Axis:
-    """Numbers about vertical lines, the two best of them as (column, score), and the bands."""
+    """Numbers about vertical lines, the two best of them as (column, score), the bands, and which
+    pixels differ much from the next in their row (H x (W-1))."""
 
     values: list[float]
+    more: list[float]
     lines: list[tuple[int, float]]
     bands: np.ndarray
+    hit: np.ndarray
 
     def beside(self, other: _Axis) -> list[float]:
         """Four numbers: the best lines on either side of the two best ones of the other axis."""
@@ -204,7 +228,18 @@ def _axis(pixels: np.ndarray, turned: np.ndarray, deviation: np.ndarray) -> _Axi
         lines[2][1],
         lines[3][1],
     ]
-    return _Axis(values, lines[:2], bands)
+    more = _more(pixels, wide, score, [x for x, _ in lines[:2]])
+    return _Axis(values, more, lines[:2], bands, hit)
+
+
+def _more(pixels: np.ndarray, wide: np.ndarray, score: np.ndarray, lines: list[int]) -> list[float]:
+    """28 numbers: nine about each of two lines and the one of the highest ranks, its score."""
+    some = wide[::2]  # every second row tells as much
+    rank = _band_means(len(some)) @ cells.ranks(some)
+    low, high = int(0.1 * len(score)), int(0.9 * len(score)) + 1
+    best = low + int(cells.span_score(rank[:, low:high]).argmax())
+    values = [v for x in (*lines, best) for v in cells.across(pixels, rank, x)]
+    return [*values, float(score[best])]
 
 
 def _band_edges(rows: int) -> np.ndarray:

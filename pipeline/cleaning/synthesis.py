@@ -20,7 +20,7 @@ from pipeline.cleaning.measure import DRAFT
 from pipeline.images import PictureError, open_picture
 
 # Raise when other examples would be made of the same pictures.
-VERSION = 5
+VERSION = 6
 
 _LONG = (420, 900)
 _QUALITIES = (30, 50, 70, 85, 92)  # the blocks of strong compression make edges of their own
@@ -41,8 +41,9 @@ class Task:
 class Examples:
     """K examples.
 
-    ``features``: float32 K x 80, seam evidence. ``of``: the place in ``Task.paths`` of the one
-    picture shown, or -1 for a collage. ``loose``: whether a collage is scattered or inset.
+    ``features``: float32 K x ``seams.COUNT``, seam evidence. ``of``: the place in ``Task.paths``
+    of the one picture shown, or -1 for a collage. ``loose``: whether a collage is scattered or
+    inset.
     """
 
     features: np.ndarray

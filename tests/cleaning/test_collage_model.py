@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline.cleaning import cells, seams, sheets, synthesis
-from pipeline.cleaning.collage_model import LINE, alarm_line, bend
+from pipeline.cleaning.collage_model import LINE, bend
 
 
 def bands(full: dict[int, slice]) -> np.ndarray:
@@ -63,14 +63,6 @@ def test_an_edited_picture_is_still_that_picture(pictures):
         sheet = synthesis.edited(pictures.photo(seed), 300, random.Random(seed))
         assert isinstance(sheet, Image.Image)
         assert 300 <= max(sheet.size) <= 450
-
-
-def test_the_line_lets_no_more_through_than_it_may():
-    scores = np.linspace(0, 0.99, 1000)
-    line = alarm_line(scores, 0.01)
-    assert 0.009 <= (scores >= line).mean() <= 0.01
-    assert alarm_line(scores / 10, 0.01) == LINE
-    assert alarm_line(scores[:0], 0.01) == LINE
 
 
 def test_bent_scores_keep_their_order_and_their_side_of_the_line():
