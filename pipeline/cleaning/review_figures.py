@@ -131,7 +131,7 @@ def _collage_figures(cleaned: Cleaned) -> str:
     return (
         f". Tried on collages made from these pictures: {judged.recall:.1%} of those with joins "
         f"from edge to edge are found, {judged.loose or 0:.1%} of scattered prints and insets; "
-        f"{judged.alarms:.1%} of edited single pictures are called so"
+        f"{judged.alarms:.1%} of edited copies of the pictures here are called so"
     )
 
 
