@@ -77,8 +77,10 @@ class Architecture:
 
     def build(self) -> Denoiser:
         """A denoiser with fresh weights (drawn from torch's global generator)."""
-        net = build_net(self.net, len(self.classes), self.size, self.augment)
-        return Denoiser(net, self.noise(), self.objective, self.sigma_data)
+        return Denoiser(self.build_net(), self.noise(), self.objective, self.sigma_data)
+
+    def build_net(self) -> nn.Module:
+        return build_net(self.net, len(self.classes), self.size, self.augment)
 
 
 @dataclass
@@ -305,7 +307,7 @@ def _with_weights(
 ) -> Denoiser:
     # On ``meta`` first: a model.json that asks for more than its weights hold allocates nothing.
     with torch.device("meta"):
-        net = build_net(architecture.net, len(architecture.classes), architecture.size)
+        net = architecture.build_net()
     net.load_state_dict(weights, assign=True)
     denoiser = Denoiser(net, architecture.noise(), architecture.objective, architecture.sigma_data)
     return denoiser.eval().requires_grad_(False).to(place)
