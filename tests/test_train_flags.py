@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import types
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
+from small_dataset import make_dataset
 
 from pipeline.cli import cli
 from pipeline.errors import PipelineError
@@ -27,24 +25,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with a packed set of 30 pictures, 26 of them to train on."""
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(REPOSITORY / name, tmp_path)
-    folder = tmp_path / "data" / "dataset"
-    folder.mkdir(parents=True)
-    images = np.random.default_rng(0).integers(60, 256, (30, 16, 16, 3), np.uint8)
-    np.save(folder / "images.npy", images)
-    index = pd.DataFrame(
-        {
-            "path": [f"x/{k:02d}.png" for k in range(30)],
-            "breed": ["beagle", "poodle"] * 15,
-            "label": [0, 1] * 15,
-            "split": ["held_out" if k < 4 else "train" for k in range(30)],
-            "cluster": range(30),
-            "sha256": [f"{k:064x}" for k in range(30)],
-        }
-    )
-    index.to_parquet(folder / "index.parquet", index=False)
-    about = {"size": 16, "count": 30, "train": 26, "held_out": 4, "classes": ["beagle", "poodle"]}
-    about |= {"mean": [0.0] * 3, "std": [0.5] * 3, "sigma_data": 0.5, "digest": "0" * 64}
-    (folder / "dataset.json").write_text(json.dumps(about))
+    make_dataset(tmp_path / "data" / "dataset", least=60)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_STAGE", raising=False)
     return tmp_path

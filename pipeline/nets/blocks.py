@@ -139,3 +139,31 @@ class Level(nn.Module):
 def doubled(x: Tensor) -> Tensor:
     """Twice the side by bilinear interpolation, corner pixels on corner pixels."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+
+
+class PooledUNet(nn.Module):
+    """How the nets of seeds 003 and 004 are walked through: max-pooling before each level down,
+    bilinear interpolation and the skip of the same side before each level up.
+
+    Subclasses make the parts: ``time`` (times to embeddings), ``stem``, ``down`` and ``up`` (lists
+    of ``Level``), ``middle`` and ``head``.
+    """
+
+    conditional = False
+    time: nn.Module
+    stem: nn.Module
+    down: nn.ModuleList
+    middle: nn.Module
+    up: nn.ModuleList
+    head: nn.Module
+
+    def forward(self, x_t: Tensor, t: Tensor, _labels: Tensor) -> Tensor:
+        """(B, 3, S, S) in, the same out. ``t``: (B,) in 0..1000. Labels are ignored."""
+        time, h, skips = self.time(t), self.stem(x_t), []
+        for level in self.down:
+            skips.append(h)
+            h = level(F.max_pool2d(h, 2), time)
+        h = self.middle(h)
+        for level in self.up:
+            h = level(torch.cat([skips.pop(), doubled(h)], 1), time)
+        return self.head(h)

@@ -3,17 +3,15 @@ width 64."""
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.nets.blocks import (
     DoubleConv,
     Level,
+    PooledUNet,
     Sinusoid,
     Style,
     attend,
-    doubled,
     pixels,
     tokens,
     zeroed,
@@ -24,7 +22,7 @@ HEADS = 4
 STYLE = Style(nn.GELU, bias=False, groups=lambda channels: 1)
 
 
-class DogsUNet(nn.Module):
+class DogsUNet(PooledUNet):
     """Max-pooling down, bilinear interpolation up, attention after every level but the finest.
 
     As the original, but with fused attention, which never holds the weights of all pairs of
@@ -36,8 +34,6 @@ class DogsUNet(nn.Module):
 
     Pictures: any side that is a multiple of 16.
     """
-
-    conditional = False
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
@@ -57,17 +53,6 @@ class DogsUNet(nn.Module):
         self.up.append(_level(2 * w, w, w, nn.Identity()))
         self.unused = Attention(w).requires_grad_(False)
         self.head = zeroed(nn.Conv2d(w, 3, 1))
-
-    def forward(self, x_t: Tensor, t: Tensor, _labels: Tensor) -> Tensor:
-        """(B, 3, S, S) in, the same out. ``t``: (B,) in 0..1000. Labels are ignored."""
-        time, h, skips = self.time(t), self.stem(x_t), []
-        for level in self.down:
-            skips.append(h)
-            h = level(F.max_pool2d(h, 2), time)
-        h = self.middle(h)
-        for level in self.up:
-            h = level(torch.cat([skips.pop(), doubled(h)], 1), time)
-        return self.head(h)
 
 
 class Attention(nn.Module):

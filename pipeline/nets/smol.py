@@ -3,17 +3,15 @@ parameters at width 64."""
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.nets.blocks import (
     DoubleConv,
     Level,
+    PooledUNet,
     Sinusoid,
     Style,
     attend,
-    doubled,
     groups,
     pixels,
     tokens,
@@ -24,7 +22,7 @@ TIME = 32
 STYLE = Style(nn.ReLU, bias=True, groups=groups)
 
 
-class SmolUNet(nn.Module):
+class SmolUNet(PooledUNet):
     """Max-pooling down, bilinear interpolation up, attention at S/2, S/4, S/8, S/4, S/2 and S.
 
     As the original, but with group norms for its batch norms (a picture depended on its batch
@@ -36,8 +34,6 @@ class SmolUNet(nn.Module):
 
     Pictures: any side that is a multiple of 8.
     """
-
-    conditional = False
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
@@ -58,17 +54,6 @@ class SmolUNet(nn.Module):
             for i, o, heads in ((8 * w, 2 * w, 8), (4 * w, w, 2), (2 * w, w, 1))
         )
         self.head = zeroed(nn.Conv2d(w, 3, 1))
-
-    def forward(self, x_t: Tensor, t: Tensor, _labels: Tensor) -> Tensor:
-        """(B, 3, S, S) in, the same out. ``t``: (B,) in 0..1000. Labels are ignored."""
-        time, h, skips = self.time(t), self.stem(x_t), []
-        for level in self.down:
-            skips.append(h)
-            h = level(F.max_pool2d(h, 2), time)
-        h = self.middle(h)
-        for level in self.up:
-            h = level(torch.cat([skips.pop(), doubled(h)], 1), time)
-        return self.head(h)
 
 
 class Attention(nn.Module):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib import resources
 from typing import Any
 
 import pytest
 import tiny_site
 from ruamel.yaml import YAML
-from test_quotas import add_source, asking, place, table
+from test_quotas import add_source, asking, no_robots_left_over, place, site, table
 
 from pipeline.scraping import run
 from pipeline.scraping.download import Downloads, Limits
@@ -18,20 +17,7 @@ from pipeline.scraping.source_model import Limits as SourceLimits
 from pipeline.workspace import Workspace
 
 pytestmark = pytest.mark.browser
-__all__ = ["place"]  # the fixture
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[str]:
-    with tiny_site.running() as url:
-        yield url
-
-
-@pytest.fixture(autouse=True)
-def no_robots_left_over() -> Iterator[None]:
-    tiny_site.robots.clear()
-    yield
-    tiny_site.robots.clear()
+__all__ = ["no_robots_left_over", "place", "site"]  # the fixtures
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from test_train import make_dataset  # the same tiny data set
+from small_dataset import make_dataset
 
 from pipeline import params as schema
 from pipeline.cli import cli

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from test_loop import trainer as small_trainer
 
 from pipeline.diffusion.losses import denoising_loss
 from pipeline.errors import ParamsError
@@ -12,8 +13,6 @@ from pipeline.model import Architecture, initialise, load_model, save_model
 from pipeline.nets.unet import AUGMENTATIONS
 from pipeline.params import NetParams, TrainParams, from_document
 from pipeline.training import augment
-from pipeline.training.checkpoint import Checkpoints
-from pipeline.training.loop import Data, Trainer
 
 NET = NetParams(width=16, patch=4, multipliers=[1], blocks=1, attention=[4], dropout=0.1)
 PARAMS = TrainParams(net=NET, images=64, batch_size=8, log_every=16)
@@ -119,16 +118,7 @@ def test_turns_and_upside_down_are_exact_and_even():
 
 
 def make(folder, **changes):
-    params = dataclasses.replace(PARAMS, **changes)
-    g = torch.Generator().manual_seed(11)
-    data = Data(
-        torch.randint(0, 256, (20, 3, 16, 16), dtype=torch.uint8, generator=g),
-        torch.randint(0, 2, (20,), generator=g),
-    )
-    architecture = Architecture(
-        params.net, 16, ["a", "b"], "linear", 1000, "x0", augment=params.augment > 0
-    )
-    return Trainer(initialise(architecture, 3), data, params, 3, Checkpoints(folder))
+    return small_trainer(folder, dataclasses.replace(PARAMS, **changes))
 
 
 def test_without_augmentation_nothing_changes(tmp_path):

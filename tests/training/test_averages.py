@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_loop import trainer as small_trainer
 
 from pipeline.errors import ParamsError, PipelineError
-from pipeline.model import Architecture, initialise
 from pipeline.params import NetParams, TrainParams, from_document
 from pipeline.training import posthoc
-from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.ema import PowerEma, gamma_of, length_of
-from pipeline.training.loop import Data, Stopped, Trainer
+from pipeline.training.loop import Stopped
 
 NET = NetParams(width=16, patch=4, multipliers=[1], blocks=1, attention=[4], dropout=0.1)
 PARAMS = TrainParams(
@@ -37,16 +36,7 @@ PARAMS = TrainParams(
 
 
 def trainer(folder, **changes):
-    params = dataclasses.replace(PARAMS, **changes)
-    g = torch.Generator().manual_seed(11)
-    data = Data(
-        torch.randint(0, 256, (20, 3, 16, 16), dtype=torch.uint8, generator=g),
-        torch.randint(0, 2, (20,), generator=g),
-    )
-    architecture = Architecture(
-        params.net, 16, ["a", "b"], "karras", 1000, "edm", augment=params.augment > 0
-    )
-    return Trainer(initialise(architecture, 3), data, params, 3, Checkpoints(folder))
+    return small_trainer(folder, dataclasses.replace(PARAMS, **changes), "edm", "karras")
 
 
 # --------------------------------------------------------------------------- lengths, profiles

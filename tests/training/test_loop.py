@@ -38,7 +38,9 @@ def trainer(folder, params=PARAMS, objective="x0", schedule="linear", seed=3):
         torch.randint(0, 256, (20, 3, 16, 16), dtype=torch.uint8, generator=g),
         torch.randint(0, 2, (20,), generator=g),
     )
-    architecture = Architecture(params.net, 16, ["a", "b"], schedule, 1000, objective)
+    architecture = Architecture(
+        params.net, 16, ["a", "b"], schedule, 1000, objective, augment=params.augment > 0
+    )
     return Trainer(initialise(architecture, seed), data, params, seed, Checkpoints(folder))
 
 
