@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.errors import ParamsError
 from pipeline.knobs import assign, check_section, knob, parse_assignment, read_document
-from pipeline.nets.sizes import misfit
+from pipeline.params_together import check_together
 
 SCHEDULES = ("linear", "cosine", "sigmoid", "karras")
 OBJECTIVES = ("x0", "eps", "v", "edm")
@@ -25,8 +25,8 @@ LOSSES = ("mse", "l1", "huber")
 SAMPLERS = ("ddpm", "ddim", "heun", "dpmpp_2m", "dpmpp_3m", "unipc")
 VARIANCES = ("posterior", "beta")
 GUIDES = ("labels", "early")
+LEVERS = ("auto", "always", "never")
 NETS = ("unet", "simple", "annotated", "context", "smol", "dogs")
-AUGMENTED = ("unet",)  # nets that can be told of augmentations
 LICENSES = ("any", "cc")
 QUALITIES = ("blank", "dark", "blurred", "text", "odd_aspect", "too_small")
 COLLAGES = ("drop", "split", "keep")
@@ -193,6 +193,29 @@ class ScheduleParams:
 
 
 @dataclass(frozen=True)
+class EngineParams:
+    """How fast, not what: the levers of the training loop, each to be switched off alone."""
+
+    compile: str = knob(
+        "auto", "compile the step with torch.compile (auto: on CUDA)", choices=LEVERS
+    )
+    channels_last: str = knob(
+        "auto", "pictures with channels innermost in memory (auto: where compiled)", choices=LEVERS
+    )
+    resident: str = knob(
+        "auto",
+        "whole data set in device memory (auto: where it takes at most half of it), else streamed",
+        choices=LEVERS,
+    )
+    sdpa: bool = knob(True, "fused attention kernels")
+    fused: bool = knob(True, "one kernel for all of AdamW's update")
+    foreach: bool = knob(True, "weight averages updated all tensors at once")
+    tf32: bool = knob(False, "TensorFloat-32 for what is computed in fp32 on CUDA")
+    sync: bool = knob(False, "wait for the device after every step, as most loops do")
+    aside: bool = knob(True, "sample grids drawn beside the training, not between its steps")
+
+
+@dataclass(frozen=True)
 class TrainParams:
     net: NetParams = field(default_factory=NetParams)
     objective: str = knob("x0", "what the net predicts", choices=OBJECTIVES)
@@ -206,7 +229,10 @@ class TrainParams:
     timesteps: int = knob(1000, "T of the forward process", low=10, high=100_000)
     schedule: ScheduleParams = field(default_factory=ScheduleParams)
     images: int = knob(48_000, "training budget: images seen", low=1)
-    batch_size: int = knob(16, "images a step", low=1, high=65_536)
+    batch_size: int = knob(16, "images a step, over all devices", low=1, high=65_536)
+    accumulate: int = knob(
+        1, "parts a step is computed in, one after the other, to save memory", low=1, high=65_536
+    )
     lr: float = knob(2e-3, "peak learning rate of AdamW", low=1e-8, high=1)
     warmup: float = knob(0.02, "share of the budget in which the rate rises", low=0, high=1)
     decay: float = knob(
@@ -240,7 +266,13 @@ class TrainParams:
         low=0,
         high=1,
     )
+    skip_nonfinite: int = knob(
+        0,
+        "steps that may be left out because their loss or gradient is no number (0: stop at once)",
+        low=0,
+    )
     checkpoint_every: int = knob(8_000, "images between checkpoints", low=1)
+    keep: int = knob(2, "checkpoints kept", low=1, high=1_000)
     sample_every: int = knob(12_000, "images between sample grids (0: only at the end)", low=0)
     grid: int = knob(6, "samples a breed in these grids", low=1, high=64)
     log_every: int = knob(800, "images between log lines", low=1)
@@ -250,6 +282,7 @@ class TrainParams:
         "arithmetic of the net (auto: bf16 on CUDA, else fp32)",
         choices=("auto", "fp32", "bf16"),
     )
+    engine: EngineParams = field(default_factory=EngineParams)
 
 
 @dataclass(frozen=True)
@@ -295,41 +328,6 @@ class Params:
 
     def __post_init__(self) -> None:
         check_together(self)
-
-
-def check_together(params: Params) -> None:
-    """What no single field can say. Raises ``ParamsError`` without a file name."""
-    problem = misfit(params.train.net, params.resize.size)
-    if problem is not None:
-        raise ParamsError(problem)
-    if params.train.warmup + params.train.decay > 1:
-        raise ParamsError(
-            f"train.warmup + train.decay: got {params.train.warmup} + {params.train.decay}, "
-            "expected at most 1 together"
-        )
-    kind = params.train.net.kind
-    if params.train.augment > 0 and kind not in AUGMENTED:
-        raise ParamsError(
-            f"train.augment: got {params.train.augment:g}, but net {kind} cannot be told of "
-            f"augmentations: use 0, or train.net.kind={AUGMENTED[0]}"
-        )
-    if params.train.ema_snapshots and not params.train.ema_lengths:
-        raise ParamsError(
-            f"train.ema_snapshots: got {params.train.ema_snapshots}, but train.ema_lengths names "
-            "no average to keep: give lengths, as [0.05, 0.10], or 0 snapshots"
-        )
-    if params.dedupe.loose_distance < params.dedupe.near_distance:
-        raise ParamsError(
-            f"dedupe.loose_distance: got {params.dedupe.loose_distance}, expected at least "
-            f"dedupe.near_distance ({params.dedupe.near_distance})"
-        )
-    if params.dedupe.executor == "dask" and not params.dedupe.scheduler:
-        raise ParamsError(
-            "dedupe.scheduler: executor dask needs the address of a scheduler, "
-            "as dedupe.scheduler=tcp://head:8786 (`dask scheduler` prints it)"
-        )
-    if not params.scrape.sources and not params.scrape.import_path:
-        raise ParamsError("scrape.sources: got none, expected at least one source, as gallery: 80")
 
 
 # --------------------------------------------------------------------------- reading

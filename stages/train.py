@@ -94,7 +94,8 @@ def fingerprint(params: Params, data_digest: str) -> str:
         path for room in ("diffusion", "nets", "training") for path in (rooms / room).glob("*.py")
     ]
     train = schema.to_dict(params.train)
-    for key in ("device", "precision", "grid"):  # same training, elsewhere or otherwise shown
+    for key in ("device", "precision", "engine", "grid", "keep"):
+        # The same training: elsewhere, at another speed, otherwise shown or kept.
         train.pop(key)
     return workspace.fingerprint(
         [params.seed, params.scheduler, train, data_digest, workspace.digest_of_files(code)]
