@@ -101,7 +101,8 @@ class Trainer:
         )
         # What is trained computes through the wrapper that averages gradients over processes.
         self.learner = self._with(self.group.wrap(self.net, data.device))
-        self.loss_of = Compiled(self._loss_of, self.compute.compiled)
+        denoiser.schedule.time(torch.ones(1, device=data.device))  # its table is there: none is made
+        self.loss_of = Compiled(self._loss_of, self.compute.compiled)  # ... in what is compiled
         self.nimg = 0
         self.skipped = 0  # steps left out because they were not finite
         self.history: list[list[float]] = []  # [nimg, loss, lr, grad_norm] of each log line
