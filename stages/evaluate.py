@@ -21,6 +21,7 @@ from pipeline.dataset.dataset import Dataset
 from pipeline.diffusion.sampling import Sampling
 from pipeline.errors import PipelineError, run_cleanly
 from pipeline.evaluation import montage
+from pipeline.evaluation.features import LocalFeatures, cached_features
 from pipeline.evaluation.metrics import FLOOR, METRICS, Evaluation, Pictures, evaluate
 from pipeline.evaluation.plan import Plan, plan_samples
 from pipeline.knobs import flatten
@@ -46,7 +47,8 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
     samples = Pictures(images[plan.measured], plan.labels[plan.measured])
     train, held_out = split(dataset)
     print(f"measuring {len(samples):,} samples against {len(train):,} pictures", flush=True)
-    result = evaluate(samples, train, held_out, dataset.classes, chosen.seed)
+    local = feature_net(space, dataset, train)
+    result = evaluate(samples, train, held_out, dataset.classes, chosen.seed, local)
     figures = result.to_json()
 
     workspace.write_json(space.reports / "metrics.json", figures)
@@ -88,6 +90,12 @@ def split(dataset: Dataset) -> tuple[Pictures, Pictures]:
         for rows in (dataset.train_indices, dataset.held_out_indices)
     )
     return train, held_out
+
+
+def feature_net(space: Workspace, dataset: Dataset, train: Pictures) -> LocalFeatures:
+    """The net behind the ``…_local`` metrics; trained once for a data set."""
+    folder = space.cache / "features"
+    return cached_features(folder, dataset.digest, train.images, train.labels, len(dataset.classes))
 
 
 def draw_samples(model: Model, plan: Plan, chosen: EvaluateParams) -> tuple[np.ndarray, float]:
