@@ -30,8 +30,8 @@ from pipeline.scraping.gallery.picture import describe, on_white, render
 BREEDS = ("beagle", "dachshund", "poodle", "rottweiler", "samoyed", "siberian husky")
 COUNT = 60  # of every set that is judged, and of each breed in the pool it is taken from
 STRENGTHS = {
-    "noise": (0, 25, 70),
-    "blur": (0.01, 1, 3),
+    "noise": (0, 40, 80),
+    "blur": (0.01, 1.5, 3.5),
     "missing": (6, 3, 1),  # breeds that are left
     "collapse": (COUNT, 18, 3),  # different pictures that are left
 }
