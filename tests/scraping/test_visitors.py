@@ -2,44 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import os
 import queue
-import signal
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-import tiny_site
+from crew import GALLERY, request, working
 from selenium.common.exceptions import InvalidSessionIdException
 
 from pipeline.errors import PipelineError
 from pipeline.scraping import api, visitors
-from pipeline.scraping import browser as browser_module
-from pipeline.scraping.browser import Browser
-from pipeline.scraping.frontier import Job
 from pipeline.scraping.page import Outcome, Visit
-from pipeline.scraping.sources import Limits, Source, load_source
+from pipeline.scraping.sources import Limits, Source
 from pipeline.scraping.turns import Turns
-from pipeline.scraping.visitors import Request, Visitors
+from pipeline.scraping.visitors import Request
 
-GALLERY = replace(load_source("gallery", Path("nowhere")), limits=Limits(1000, 2.0, 0.4, 2, 0, 64))
 FINE = Visit(Outcome.RESULTS)
 
 
 def source(name: str, at_once: int = 1, pause: float = 0.0, kind: str = "browser") -> Source:
     return replace(GALLERY, name=name, kind=kind, limits=Limits(pause=pause, visits=at_once))
-
-
-def request(where: Source, query: str = "normal dog", wanted: int = 30, base: str = "") -> Request:
-    job = Job("dog", where, base, None, wanted, (query,))
-    return Request(job, where.searches("dog", [query], base or "http://127.0.0.1:1")[0], wanted)
 
 
 # Turns
@@ -120,30 +105,6 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> Pretended:
     monkeypatch.setattr(visitors, "visit", browser.visit)
     monkeypatch.setattr(visitors, "RESTS", (0.01, 0.02))
     return browser
-
-
-@dataclass
-class Heard:
-    visits: queue.SimpleQueue[tuple[Request, Visit]] = field(default_factory=queue.SimpleQueue)
-    crashes: queue.SimpleQueue[BaseException] = field(default_factory=queue.SimpleQueue)
-
-    def visit(self, timeout: float = 20) -> Visit:
-        return self.visits.get(timeout=timeout)[1]
-
-
-@contextlib.contextmanager
-def working(folder: Path, workers: int = 1, **more: Any) -> Iterator[tuple[Visitors, Heard]]:
-    heard = Heard()
-    with Visitors(
-        workers,
-        folder / "records",
-        folder / "evidence",
-        False,
-        on_visit=lambda request, visit: heard.visits.put((request, visit)),
-        on_crash=heard.crashes.put,
-        **more,
-    ) as crew:
-        yield crew, heard
 
 
 GONE = InvalidSessionIdException("session deleted as the browser has closed the connection\nmore")
@@ -331,80 +292,3 @@ def test_leaving_ends_rests_and_waiting_at_once_and_says_nothing(
         start = time.monotonic()
     assert time.monotonic() - start < 2
     assert heard.visits.empty() and heard.crashes.empty()
-
-
-# Visitors with a real browser
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[str]:
-    with tiny_site.running() as url:
-        yield url
-
-
-def chromium_of(records: Path) -> set[int]:
-    """Process groups of the browsers that have a record."""
-    found = set()
-    for record in records.glob("*.record"):
-        profile = record.read_text().strip()
-        found |= {group for group, line in browser_module._processes() if profile in line}
-    return found
-
-
-def when_visited(query: str, at_least: int) -> None:
-    deadline = time.monotonic() + 20
-    while tiny_site.asked[f"/search {query}"] < at_least and time.monotonic() < deadline:
-        time.sleep(0.01)
-
-
-@pytest.mark.browser
-def test_a_browser_killed_in_the_middle_of_a_visit_costs_nothing_but_time(
-    site: str, tmp_path: Path
-) -> None:
-    with working(tmp_path) as (crew, heard):
-        crew.submit(request(GALLERY, "normal crash", 50, site))
-        when_visited("normal crash", 1)
-        for group in chromium_of(tmp_path / "records"):
-            os.killpg(group, signal.SIGKILL)
-        seen = heard.visit(60)
-        assert tiny_site.asked["/search normal crash"] == 2
-    assert (seen.outcome, len(seen.candidates)) == (Outcome.END, 50)
-    assert not list((tmp_path / "records").iterdir())
-
-
-@pytest.mark.browser
-def test_a_driver_that_hangs_is_replaced(
-    site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Stopped, not dead: its connections stay open, and only silence tells."""
-    monkeypatch.setattr(visitors, "Browser", functools.partial(Browser, patience=4.0))
-    with working(tmp_path) as (crew, heard):
-        crew.submit(request(GALLERY, "normal freeze", 50, site))
-        when_visited("normal freeze", 1)
-        for group in chromium_of(tmp_path / "records"):
-            os.killpg(group, signal.SIGSTOP)
-        seen = heard.visit(60)
-    assert (seen.outcome, len(seen.candidates)) == (Outcome.END, 50)
-    assert not list((tmp_path / "records").iterdir()), "nor does the stopped one stay"
-
-
-@pytest.mark.browser
-def test_a_server_that_never_answers_is_offline_and_leaving_does_not_wait_for_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(visitors, "RESTS", (0.01, 0.01))
-    with socket.create_server(("127.0.0.1", 0)) as silent, working(tmp_path) as (crew, heard):
-        base = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        quick = replace(GALLERY, limits=replace(GALLERY.limits, wait=0.5))
-        crew.submit(request(quick, base=base))
-        seen = heard.visit(80)
-        assert seen.outcome is Outcome.OFFLINE
-        assert seen.detail.endswith("gave no page in 0.5 s; tried 3 times")
-        slow = replace(GALLERY, limits=replace(GALLERY.limits, wait=60))
-        crew.submit(request(slow, base=base))
-        while not chromium_of(tmp_path / "records"):
-            time.sleep(0.05)
-        time.sleep(1)
-        start = time.monotonic()
-    assert time.monotonic() - start < 10
-    assert heard.crashes.empty() and not list((tmp_path / "records").iterdir())
