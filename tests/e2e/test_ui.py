@@ -59,7 +59,7 @@ def test_the_compare_link_shows_both_runs_with_what_differs(project: Project, br
         assert hosts_asked(browser) == {f"127.0.0.1:{port}"}, "the UI works offline"
     finally:
         os.kill(process.pid, signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(100) == 0
     with contextlib.closing(socket.socket()) as probe:
         assert probe.connect_ex(("127.0.0.1", int(port))) != 0, "the server is gone"
 

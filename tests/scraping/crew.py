@@ -27,7 +27,7 @@ class Heard:
     visits: queue.SimpleQueue[tuple[Request, Visit]] = field(default_factory=queue.SimpleQueue)
     crashes: queue.SimpleQueue[BaseException] = field(default_factory=queue.SimpleQueue)
 
-    def visit(self, timeout: float = 20) -> Visit:
+    def visit(self, timeout: float = 60) -> Visit:
         return self.visits.get(timeout=timeout)[1]
 
 
