@@ -87,6 +87,6 @@ def test_an_unknown_key_is_refused_before_anything_runs(project: Project) -> Non
 
 
 def test_a_rate_that_dvc_writes_in_short_form_is_a_number(project: Project) -> None:
-    project.dvc("exp", "run", "-S", "train.lr=1e-5", "-S", "train.images=32")
+    project.dvc("exp", "run", "-S", "train.lr=1e-5", "-S", "train.images=32", "train")
     assert re.search(r"lr: 1e-0?5", (project.root / "params.yaml").read_text())
     assert float(project.runs()[-1].data.params["train.lr"]) == 1e-5
