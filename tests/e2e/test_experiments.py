@@ -38,7 +38,7 @@ def test_another_schedule_runs_train_and_evaluate_and_every_diff_shows_it(
 def test_two_queued_seeds_are_two_finished_runs_in_the_one_store(project: Project) -> None:
     project.dvc("exp", "run", "--queue", "-S", "seed=1,2")
     project.dvc("queue", "start", "-j", "2")
-    done = wait_for(lambda: settled(project), "the queue", 240)
+    done = wait_for(lambda: settled(project), "the queue", 600)
     assert re.findall(r"(Success|Failed)", done) == ["Success"] * 2, queue_logs(project, done)
     _, *queued = project.runs()
     assert [run.info.status for run in queued] == ["FINISHED"] * 2
