@@ -65,7 +65,7 @@ def start(space):
 
 
 def wait_for_checkpoint(space, child):
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 300
     while not list((space.cache / "train").glob("*/state-*.safetensors")):
         assert time.monotonic() < deadline and child.poll() is None, child.communicate()
         time.sleep(0.02)
@@ -114,7 +114,7 @@ def test_a_stopped_training_goes_on_and_ends_with_the_same_bytes(space, undistur
     child = start(space)
     wait_for_checkpoint(space, child)
     child.send_signal(number)
-    _, errors = child.communicate(timeout=60)
+    _, errors = child.communicate(timeout=300)
     assert child.returncode == code
     assert "Traceback" not in errors
     if number != signal.SIGKILL:
@@ -178,7 +178,7 @@ def test_no_data_set_is_one_line(tmp_path):
     space = Workspace(tmp_path, tmp_path)
     write_params(space)
     child = start(space)
-    _, errors = child.communicate(timeout=60)
+    _, errors = child.communicate(timeout=300)
     assert child.returncode == 1
     assert errors.strip().splitlines()[-1].startswith("error: ")
     assert "Traceback" not in errors
