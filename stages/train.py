@@ -23,7 +23,7 @@ import torch
 from tqdm import tqdm
 
 from pipeline import params as schema
-from pipeline import progress, tracking, workspace
+from pipeline import progress, recording, workspace
 from pipeline.dataset.dataset import Dataset
 from pipeline.devices import resolve_autocast, resolve_device
 from pipeline.diffusion.sampling import Sampling
@@ -72,9 +72,10 @@ def run(params: Params, space: Workspace, fresh: bool = False) -> dict[str, Any]
             save_model(space.models, architecture, trainer.ema.net, training, trainer.guide)
             keep_snapshots(folder / SNAPSHOTS, space.models / SNAPSHOTS)
             write_loss(space.reports / "loss.csv", trainer.history)
-            workspace.write_json(space.models / "run.json", record.reference())
             record.log_artifact(space.models / "model.json", "model")
             record.log_artifact(space.models / "weights.safetensors", "model")
+        # After the end, which waits a little for MLflow: now the run's id is known, if ever.
+        workspace.write_json(space.models / "run.json", record.reference())
     shutil.rmtree(folder)  # the model is written: the next training of this kind starts afresh
     return {"images": trainer.nimg, "loss": trainer.history[-1][1], "run": record.run_id}
 
@@ -115,22 +116,21 @@ def make_trainer(
 
 def open_run(
     params: Params, space: Workspace, folder: Path, dataset: Dataset, identity: str
-) -> tracking.Run:
-    """The MLflow run of this training: the one its state names, or a new one."""
+) -> recording.Record:
+    """The record of this training: the one its state names, or a new one."""
     note = folder / "run.json"
-    known = json.loads(note.read_text())["run_id"] if note.is_file() else None
+    known = json.loads(note.read_text()).get("spool") if note.is_file() else None
     tags = {"stage": "train", "data.digest": dataset.digest, "train.fingerprint": identity}
-    record = tracking.start_run(space, params, run_id=known, tags=tags)
+    record = recording.open_record(space, params, name=known or "", tags=tags)
     workspace.write_json(note, record.reference())
-    if not record.continued:
-        record.log_dataset("dataset", dataset.digest[:32], "data/dataset")
+    record.log_dataset("dataset", dataset.digest[:32], "data/dataset")
     return record
 
 
 def train(
     trainer: Trainer,
     architecture: Architecture,
-    record: tracking.Run,
+    record: recording.Record,
     device: torch.device,
 ) -> None:
     """Run the loop; show, record and checkpoint what it yields."""
