@@ -42,7 +42,9 @@ def home(workspace: Workspace) -> Path:
 
 def new_name() -> str:
     """A name no other spool has; names sort by the time they were made."""
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(6)}"
+    seconds, rest = divmod(time.time_ns(), 10**9)
+    moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime(seconds))
+    return f"{moment}-{rest // 10**6:03d}-{secrets.token_hex(6)}"
 
 
 def spools(folder: Path) -> list[Path]:

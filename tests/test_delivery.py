@@ -212,7 +212,7 @@ def test_dying_after_any_single_step_changes_nothing(
             if anew:
                 shutil.rmtree(folder, ignore_errors=True)
                 shutil.copytree(copies[1], folder)
-    assert deaths > (20 if anew else 5)
+    assert deaths > (15 if anew else 5)
     died, undisturbed = content(workspace), content(second)
     assert died == undisturbed
 
