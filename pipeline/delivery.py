@@ -298,6 +298,7 @@ def follow(workspace: Workspace, folder: Path, parent: int) -> int:
                 if gone:
                     if not spool.is_written(folder):  # else it was started again already
                         delivery.close_dead()
+                    spool.remove(folder)  # else the process that wrote it does
                     return 0
                 rest(POLL_SECONDS, parent)
             except _TROUBLE as error:

@@ -268,7 +268,11 @@ def check_spool(workspace: Workspace, _fix: bool) -> Finding:
     """Do runs wait here that MLflow has not got?"""
     from pipeline import spool
 
-    waiting = [path for path in spool.spools(spool.home(workspace)) if not spool.is_written(path)]
+    waiting = [
+        path
+        for path in spool.spools(spool.home(workspace))
+        if not spool.is_delivered(path) and not spool.is_written(path)
+    ]
     if not waiting:
         return ok("every run is delivered")
     return warn(f"not in MLflow yet: {_few([path.name for path in waiting])}", "pipeline deliver")

@@ -403,6 +403,26 @@ def test_a_stage_hands_its_run_over_and_knows_its_id_at_the_end(workspace: Works
     assert list(spool.home(workspace).iterdir()) == []
 
 
+def test_a_killed_stage_leaves_a_killed_run_and_no_spool(workspace: Workspace) -> None:
+    program = """
+import os, signal, sys
+from pathlib import Path
+from pipeline.params import Params
+from pipeline.recording import open_record
+from pipeline.workspace import Workspace
+root = Path(sys.argv[1])
+record = open_record(Workspace(root, root), Params())
+for step in range(1, 51):
+    record.log_metrics({"loss": 1.0}, step=step)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(workspace.here)], check=False)
+    assert done.returncode == -9
+    wait_for(lambda: not list(spool.home(workspace).iterdir()))
+    [run] = last_runs(workspace, 5)
+    assert run.status == "KILLED" and len(history(workspace, run.run_id, "loss")) == 50
+
+
 def test_a_server_that_stops_and_comes_back_misses_nothing(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
