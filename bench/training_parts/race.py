@@ -1,0 +1,82 @@
+"""Contenders that take turns in one run, so that what else the machine does meets them alike."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+
+
+class Contender(Protocol):
+    """A training that can be carried on a little at a time.
+
+    Attributes:
+        name: as the report calls it.
+        facts: what the report says of it: parameters, GFLOP of a picture, batch, arithmetic.
+    """
+
+    name: str
+    facts: dict[str, Any]
+
+    def advance(self) -> int:
+        """Train a few steps. Returns how many pictures they took."""
+        ...
+
+
+@dataclass(frozen=True)
+class Turns:
+    """How long a race is.
+
+    Attributes:
+        seconds: of a turn; warm: seconds of training before the first turn; rounds: turns each.
+    """
+
+    seconds: float
+    warm: float
+    rounds: int
+    clock: Callable[[], float] = field(default=time.perf_counter, compare=False)
+
+
+def race(
+    contenders: Sequence[Contender], turns: Turns, device: torch.device
+) -> dict[str, dict[str, Any]]:
+    """A B C A B C …: images a second of each turn, by name."""
+    speeds: dict[str, list[float]] = {one.name: [] for one in contenders}
+    for one in contenders:
+        _turn(one, turns.warm, turns.clock, device)
+    for _ in range(turns.rounds):
+        for one in contenders:
+            speeds[one.name].append(_turn(one, turns.seconds, turns.clock, device))
+    load = os.getloadavg()[0]
+    return {one.name: {**one.facts, "speeds": speeds[one.name], "load": load} for one in contenders}
+
+
+def _turn(
+    one: Contender, seconds: float, clock: Callable[[], float], device: torch.device
+) -> float:
+    images, started = 0, clock()
+    while not images or clock() - started < seconds:
+        images += one.advance()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return images / (clock() - started)
+
+
+def ratio(over: Sequence[float], under: Sequence[float]) -> float:
+    """How many times as fast, the median of the rounds: each turn against its neighbour."""
+    return statistics.median(a / b for a, b in zip(over, under, strict=True))
+
+
+def spread(speeds: Sequence[float]) -> str:
+    """Median, least and most."""
+    middle = statistics.median(speeds)
+    return f"{number(middle)} ({number(min(speeds))} to {number(max(speeds))})"
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,0 +1,161 @@
+"""The report: what was measured, in words and tables, with what was wanted beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from training_parts.quality import FLAGSHIP
+from training_parts.race import number, ratio, spread
+from training_parts.sizes import CLOSE
+from training_parts.speed import LEVERS, OURS, SEED, SHAPES
+
+
+@dataclass(frozen=True)
+class Part:
+    """A section, and what it says about the demands: (what, how much, met)."""
+
+    lines: list[str]
+    demands: list[tuple[str, str, bool]]
+
+
+def table(titles: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [titles, ["---"] * len(titles), *rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines] + [""]
+
+
+def speeds(result: dict[str, Any]) -> list[str]:
+    """A race as a table: median, least and most of the turns."""
+    titles = ["contender", "images/s", "parameters", "GFLOP a picture", "TFLOP/s", "batch", "in"]
+    rows = []
+    for name, one in result.items():
+        middle = sorted(one["speeds"])[len(one["speeds"]) // 2]
+        rows.append(
+            [
+                name,
+                spread(one["speeds"]),
+                f"{one['parameters'] / 1e6:.2f} M",
+                f"{one['forward'] / 1e9:.2f}",
+                f"{middle * one['training'] / 1e12:.3g}",
+                str(one["batch"]),
+                one["arithmetic"],
+            ]
+        )
+    return table(titles, rows)
+
+
+def times(result: dict[str, Any], ours: str, theirs: str) -> float:
+    return ratio(result[ours]["speeds"], result[theirs]["speeds"])
+
+
+def seed_part(result: dict[str, Any], gpu: bool) -> Part:
+    lines = [
+        "## Seed 004's net: its own loop and ours",
+        "",
+        "Its loop: fp32, pictures from files by a DataLoader without workers, a loop over the "
+        "parameters for the average, `.item()` at every step. Its files here are 64 pixels already "
+        "and its attention is fused, which both favour it.",
+        "",
+        *speeds(result),
+    ]
+    demands = []
+    for name in result:
+        if name.startswith(OURS):
+            many = times(result, name, name.replace(OURS, SEED))
+            batch = result[name]["batch"]
+            wanted = f"seed 004's net, batch {batch}: 8 times its own loop, on a GPU"
+            demands.append((wanted, f"{many:.2f} times", many >= 8 or not gpu))
+    return Part(lines, demands)
+
+
+def peers_part(result: dict[str, Any], sizes: dict[str, Any], absent: list[str], gpu: bool) -> Part:
+    wanted = 1.5 if gpu else 1.1
+    far = [
+        f"{name} costs {one['times']:.3f} times the target."
+        for name, one in sizes.items()
+        if isinstance(one, dict) and abs(one["times"] - 1) > CLOSE
+    ]
+    lines = [
+        "## Peers, with nets of equal cost",
+        "",
+        f"Every net costs {sizes['target'] / 1e9:.2f} GFLOP a picture within 5 %. "
+        + " ".join([*far, *absent]),
+        "`… net in ours` is the peer's very net in our Trainer: what differs is the loop alone.",
+        "",
+        *speeds(result),
+    ]
+    demands, rows = [], []
+    for peer in (name for name in result if name.split(",")[0] in ("lucidrains", "diffusers")):
+        same = f"{peer.split(',')[0]}' net in ours".replace("s' ", "s' ")
+        cells = [f"{times(result, name, peer):.2f}" for name in (*SHAPES, same)]
+        rows.append([peer, *cells])
+        many = times(result, "ours", peer)
+        demands.append((f"{wanted} times {peer}", f"{many:.2f} times", many >= wanted))
+    lines += ["Times as fast, medians of the rounds:", ""]
+    lines += table(["", *SHAPES, "same net in ours"], rows)
+    return Part(lines, demands)
+
+
+def use_part(results: dict[str, dict[str, Any]], gpu: bool) -> Part:
+    kind = "bf16" if gpu else "fp32"
+    lines = [f"## Share of the measured {kind} matmul peak", ""]
+    rows, demands = [], []
+    for name, one in results.items():
+        speed = sorted(one["speeds"])[len(one["speeds"]) // 2]
+        share = speed * one["training"] / one["peak"]
+        rows.append([name, spread(one["speeds"]), f"{one['training'] / 1e9:.1f}"])
+        rows[-1] += [f"{one['peak'] / 1e12:.3g}", f"{share:.1%}"]
+        rows[-1] += [f"{part:.0%}" for part in one["kinds"].values()]
+        demands.append((f"{name}: 40 % of the peak", f"{share:.1%}", share >= 0.4 or not gpu))
+    kinds = list(next(iter(results.values()))["kinds"])
+    titles = ["preset", "images/s", "GFLOP to train on one", "peak TFLOP/s", "share"]
+    lines += table([*titles, *kinds], rows)
+    lines += ["The last columns are shares of the wall time of a few profiled steps.", ""]
+    for name, one in results.items():
+        top = [f"`{key[:70]}` {seconds / one['wall']:.1%}" for key, seconds in one["top"]]
+        lines += [f"- {name}: {'; '.join(top)}"]
+    return Part([*lines, ""], demands)
+
+
+def levers_part(results: dict[str, dict[str, Any]], gpu: bool) -> Part:
+    lines = ["## Each lever alone", "", "How much faster the flagship is as it is:", ""]
+    rows, demands = [], []
+    for name, one in results.items():
+        gain = times(one, "as it is", "changed")
+        rows.append([f"`{LEVERS[name]}`", f"{gain:.3f}", spread(one["changed"]["speeds"])])
+        if name == "resident":
+            said = "streamed within 10 % of resident"
+            demands.append((said, f"{1 / gain:.3f} of its speed", 1 / gain >= 0.9))
+    return Part([*lines, *table(["changed", "times", "images/s, changed"], rows)], demands)
+
+
+def quality_part(result: dict[str, Any], picture: str) -> Part:
+    figures = result["figures"]
+    names = list(figures[FLAGSHIP])
+    rows = []
+    for who, values in figures.items():
+        done = result["trained"].get(who)
+        seen = [f"{done['images']:,}", f"{done['seconds'] / 60:.1f}"] if done else ["", ""]
+        rows.append([who, *seen, *(f"{values[name]:.4g}" for name in names)])
+    lines = [
+        "## Quality after equal minutes of training",
+        "",
+        f"Distances of {result['samples']:,} samples of each to {result['held_out']:,} held-out "
+        "pictures; lower is better. Each is sampled from its average, in its own way.",
+        "",
+        *table(["", "images seen", "minutes", *names], rows),
+        f"![samples]({picture})",
+        "",
+    ]
+    demands = []
+    for peer in (who for who in result["trained"] if who != FLAGSHIP):
+        parts = [figures[peer][name] / max(figures[FLAGSHIP][name], 1e-9) for name in names]
+        said = ", ".join(f"{number(p)} in {name}" for p, name in zip(parts, names, strict=True))
+        best = f"flagship nearer than {peer} in every distance"
+        demands.append((best, f"times as far: {said}", min(parts) > 1))
+    return Part(lines, demands)
+
+
+def wanted(demands: list[tuple[str, str, bool]]) -> list[str]:
+    rows = [[what, much, "yes" if met else "no"] for what, much, met in demands]
+    return ["## Wanted", "", *table(["what", "measured", "met"], rows)]

@@ -1,0 +1,202 @@
+"""Images a second: against seed 004's own loop, against the peers, and lever by lever."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+
+from pipeline.nets.unet import UNet
+from training_parts import peers
+from training_parts.ours import Ours, Trained, call_theirs
+from training_parts.peers import DIFFUSERS, LUCIDRAINS, Diffusers, Lucidrains
+from training_parts.race import Contender, Turns, race
+from training_parts.seed004 import Seed004
+from training_parts.sizes import cost, match
+
+OURS, SEED = "ours", "seed 004's loop"
+# What the peers' nets and loops have not: without it, a step of ours does what theirs do.
+PLAIN = (
+    "train.net.dropout=0",
+    "train.augment=0",
+    "train.ema_lengths=[]",
+    "train.ema_snapshots=0",
+    "train.ema=0.995",
+    "train.guide_at=0",
+)
+LEVERS = {
+    "compile": "train.engine.compile=never",
+    "channels_last": "train.engine.channels_last=never",
+    "sdpa": "train.engine.sdpa=false",
+    "fused": "train.engine.fused=false",
+    "foreach": "train.engine.foreach=false",
+    "sync": "train.engine.sync=true",
+    "tf32": "train.engine.tf32=true",
+    "precision": "train.precision=fp32",
+    "resident": "train.engine.resident=never",
+}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large everything is.
+
+    Attributes:
+        seed_width, seed_batches: of seed 004's net, and batches raced: its own first.
+        peer_width: of lucidrains' net, whose cost all others are brought to; batch: of that race.
+        presets: candidates for the flagship; shrink: changes on them.
+        steps: of one ``advance`` of ours; of theirs it is 1 where a turn has few steps.
+        turns: of every race; matmul: side of the matrices that measure the peak.
+    """
+
+    seed_width: int
+    seed_batches: tuple[int, ...]
+    peer_width: int
+    width_step: int
+    batch: int
+    presets: tuple[str, ...]
+    shrink: tuple[str, ...]
+    steps: int
+    turns: Turns
+    matmul: int
+
+
+CANDIDATES = ("dogs", "dogs-full", "dogs-patch4")
+GPU = Scale(64, (16, 128), 64, 8, 128, CANDIDATES, (), 16, Turns(8, 15, 4), 8192)
+CPU = Scale(
+    24, (16,), 32, 2, 16, CANDIDATES, ("train.net.width=32", "train.batch_size=16"), 1,
+    Turns(12, 6, 4), 1536,
+)  # fmt: skip
+QUICK = Scale(
+    8, (16,), 8, 2, 16, CANDIDATES[:1], ("train.net.width=16", "train.batch_size=16"), 1,
+    Turns(1, 0, 2), 512,
+)  # fmt: skip
+
+
+def run(contenders: list[Contender], turns: Turns, device: torch.device) -> dict[str, Any]:
+    """A race, after which nothing of it is left in memory."""
+    try:
+        return race(contenders, turns, device)
+    finally:
+        contenders.clear()
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def against_seed(scale: Scale, data: Trained) -> dict[str, Any]:
+    """(1) The same net on the same pictures in the same batches."""
+    contenders: list[Contender] = []
+    for batch in scale.seed_batches:
+        changes = [f"train.batch_size={batch}", f"train.net.width={scale.seed_width}"]
+        contenders += [
+            Ours(f"{OURS}, {batch}", "seed-004", changes, data, scale.steps),
+            Seed004(f"{SEED}, {batch}", data, batch, scale.seed_width, scale.steps),
+        ]
+    return run(contenders, scale.turns, data.device)
+
+
+# --------------------------------------------------------------------------- peers
+
+
+def equal_sizes(scale: Scale, data: Trained, found: dict[str, Any]) -> dict[str, Any]:
+    """Widths at which all nets cost what lucidrains' net costs (diffusers', where it is alone)."""
+    size, widths = data.size, range(2 * scale.width_step, 257, scale.width_step)
+
+    def diffusers_cost(_shape: Any, width: int) -> float:
+        build = lambda: peers.diffusers_unet(found[DIFFUSERS], width, size)  # noqa: E731
+        return cost(build, call_theirs, size)["forward"]
+
+    if LUCIDRAINS in found:
+        build = lambda: peers.lucidrains_unet(found[LUCIDRAINS], scale.peer_width)  # noqa: E731
+        target = cost(build, call_theirs, size)["forward"]
+    else:
+        target = diffusers_cost(None, scale.peer_width)
+    sizes: dict[str, Any] = {"target": target}
+    for name, shapes in SHAPES.items():
+        (patch, multipliers, blocks), width, times = match(target, shapes, widths, ours_cost(size))
+        net = {"width": width, "patch": patch, "multipliers": list(multipliers), "blocks": blocks}
+        sizes[name] = {"net": net, "times": times}
+    if DIFFUSERS in found:
+        _shape, width, times = match(target, [None], widths, diffusers_cost)
+        sizes[DIFFUSERS] = {"width": width, "times": times}
+    return sizes
+
+
+# patch, multipliers, blocks: the flagship's shape first, and deeper or shallower ones to come near
+SHAPES = {
+    "ours": [(2, (1, 2, 2), blocks) for blocks in (3, 2, 4)],
+    "ours, full resolution": [(1, (1, 2, 2, 2), blocks) for blocks in (3, 2, 4)],
+}
+
+
+def ours_cost(size: int) -> Any:
+    """(shape, width) -> operations of one picture forward; each counted once."""
+
+    @cache
+    def counted(shape: Any, width: int) -> float:
+        patch, multipliers, blocks = shape
+        sides = attended(size, patch, len(multipliers))
+
+        def build() -> UNet:
+            return UNet(5, 3, width, patch, multipliers, blocks, sides, size)
+
+        return cost(build, lambda net, x, t: net(x, t, t.long()), size)["forward"]
+
+    return counted
+
+
+def attended(size: int, patch: int, levels: int) -> list[int]:
+    """The two coarsest sides, as the flagship attends."""
+    return [size // patch // 2**level for level in range(levels)][-2:]
+
+
+def against_peers(
+    scale: Scale, data: Trained, found: dict[str, Any], sizes: dict[str, Any]
+) -> dict[str, Any]:
+    """(2) Nets of equal cost, and each peer's own net in our Trainer.
+
+    With the same net on both sides what differs is the loop alone.
+    """
+    steps, batch = scale.steps, scale.batch
+    contenders: list[Contender] = []
+    for name in SHAPES:
+        changes = [f"train.batch_size={batch}", *net_changes(sizes[name]["net"], data.size)]
+        contenders.append(Ours(name, "dogs", [*PLAIN, *changes], data, steps))
+    plain = [*PLAIN, f"train.batch_size={batch}"]
+    if LUCIDRAINS in found:
+        module, width = found[LUCIDRAINS], scale.peer_width
+        theirs = lambda: peers.lucidrains_unet(module, width)  # noqa: E731
+        contenders += [
+            Lucidrains("lucidrains", module, data, batch, width, steps),
+            Ours("lucidrains' net in ours", "dogs", plain, data, steps, theirs),
+        ]
+    if DIFFUSERS in found:
+        other, narrow = found[DIFFUSERS], sizes[DIFFUSERS]["width"]
+        contenders.append(Diffusers("diffusers", other, data, batch, narrow, steps))
+        if data.device.type == "cuda":
+            contenders.append(Diffusers("diffusers, bf16", other, data, batch, narrow, steps, True))
+        its = lambda: peers.diffusers_unet(other, narrow, data.size)  # noqa: E731
+        contenders.append(Ours("diffusers' net in ours", "dogs", plain, data, steps, its))
+    return run(contenders, scale.turns, data.device)
+
+
+def net_changes(net: dict[str, Any], size: int) -> list[str]:
+    sides = attended(size, net["patch"], len(net["multipliers"]))
+    return [f"train.net.{name}={value}" for name, value in {**net, "attention": sides}.items()]
+
+
+# --------------------------------------------------------------------------- levers
+
+
+def lever(scale: Scale, data: Trained, name: str) -> dict[str, Any]:
+    """(4) The flagship as it is, and with one lever the other way."""
+    preset = scale.presets[0]
+    contenders: list[Contender] = [
+        Ours("as it is", preset, scale.shrink, data, scale.steps),
+        Ours("changed", preset, [*scale.shrink, LEVERS[name]], data, scale.steps),
+    ]
+    return run(contenders, scale.turns, data.device)
