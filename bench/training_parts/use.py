@@ -26,6 +26,7 @@ RULES = (
     (r"copy|memcpy|memset|\bcat|contiguous|clone|index|gather|pixel_", "copies"),
     (r"", "norm and elementwise"),
 )
+KINDS = (*dict.fromkeys(kind for _like, kind in RULES), "idle")
 TOP = 8
 
 
@@ -88,7 +89,7 @@ def kernels(profiled: Any, device: torch.device) -> dict[str, float]:
 
 def by_kind(spent: dict[str, float], wall: float) -> dict[str, float]:
     """Shares of the wall time; what no kernel took is ``idle``."""
-    kinds = dict.fromkeys((kind for _like, kind in RULES), 0.0)
+    kinds = dict.fromkeys(KINDS[:-1], 0.0)
     for name, seconds in spent.items():
         kinds[kind_of(name)] += seconds / wall
     return {**kinds, "idle": max(0.0, 1 - sum(kinds.values()))}
