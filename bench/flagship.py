@@ -56,7 +56,9 @@ from pipeline.model import (  # noqa: E402
 from pipeline.params import Params  # noqa: E402
 from pipeline.progress import progress  # noqa: E402
 from pipeline.training.checkpoint import Checkpoints  # noqa: E402
-from pipeline.training.loop import Data, Logged, Stopped, Trainer  # noqa: E402
+from pipeline.training.data import make_pictures  # noqa: E402
+from pipeline.training.events import Logged, Stopped  # noqa: E402
+from pipeline.training.loop import Trainer  # noqa: E402
 from pipeline.workspace import atomic_write, write_json, write_text  # noqa: E402
 
 CANDIDATES = ("dogs", "dogs-full", "dogs-patch4")
@@ -188,8 +190,8 @@ class Candidate:
         key = hashlib.sha256(repr([*asked, options.minutes, device.type]).encode()).hexdigest()
         self.folder = options.work / f"{name}-{key[:12]}"
         train = data.part(False)
-        self.images = torch.from_numpy(train.images.transpose(0, 3, 1, 2).copy()).to(device)
-        self.labels = torch.from_numpy(train.labels).to(device)
+        everyone = np.arange(len(train.images))
+        self.pictures = make_pictures(train.images, train.labels, everyone, device, "auto")
         counts = np.bincount(train.images.reshape(-1), minlength=256) / train.images.size
         values = np.arange(256) / 127.5 - 1
         spread = float(np.sqrt(counts @ values**2 - (counts @ values) ** 2))
@@ -201,8 +203,6 @@ class Candidate:
         return [self.train, *(partial(self.measure, way) for way in self.options.ways)]
 
     def trainer(self, images: int) -> Trainer:
-        denoiser = initialise(self.architecture, 0)
-        denoiser.autocast = resolve_autocast(self.params.train.precision, self.device)
         chosen = dataclasses.replace(
             self.params.train,
             images=images,
@@ -211,7 +211,8 @@ class Candidate:
             log_every=max(images // 50, 1),
         )
         checkpoints = Checkpoints(self.folder, keep=1)
-        return Trainer(denoiser, Data(self.images, self.labels), chosen, 0, checkpoints)
+        denoiser = initialise(self.architecture, 0)
+        return Trainer(denoiser, self.pictures, chosen, 0, checkpoints)
 
     def plan(self) -> dict[str, Any]:
         """The budget that fits the minutes, by the speed of a few steps. Measured once."""

@@ -7,13 +7,14 @@ parameter is another fingerprint and starts afresh; going back finds the old sta
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,14 +26,27 @@ from tqdm import tqdm
 from pipeline import params as schema
 from pipeline import progress, tracking, workspace
 from pipeline.dataset.dataset import Dataset
-from pipeline.devices import resolve_autocast, resolve_device
+from pipeline.devices import resolve_device
 from pipeline.diffusion.sampling import Sampling
 from pipeline.errors import Interrupted, run_cleanly
 from pipeline.evaluation.montage import sample_grid
 from pipeline.model import Architecture, Model, initialise, save_model
 from pipeline.params import Params
+from pipeline.training import distributed
+from pipeline.training.aside import Aside
 from pipeline.training.checkpoint import Checkpoints
-from pipeline.training.loop import Data, Logged, Saved, Stopped, TimeToSample, Trainer
+from pipeline.training.data import Resident, make_pictures
+from pipeline.training.distributed import Group
+from pipeline.training.events import (
+    Logged,
+    Predicted,
+    Saved,
+    Stopped,
+    TimeToSample,
+    log_line,
+    prediction_line,
+)
+from pipeline.training.loop import Trainer
 from pipeline.training.posthoc import FOLDER as SNAPSHOTS
 from pipeline.workspace import Workspace
 
@@ -40,28 +54,36 @@ PREVIEW_STEPS = 10
 
 
 def run(params: Params, space: Workspace, fresh: bool = False) -> dict[str, Any]:
-    """Train to the budget and write the model. Returns what the summary prints."""
-    device = resolve_device(params.train.device, "train.device")
+    """Train to the budget and write the model. Returns what the summary prints.
+
+    Started by ``torchrun``, every process computes its share, and the first of them does the rest.
+    """
+    device = distributed.local_device(resolve_device(params.train.device, "train.device"))
     dataset = Dataset.load(space.dataset)
     architecture = Architecture.of(params, dataset.size, dataset.classes, dataset.sigma_data)
     warning = architecture.noise().warning()
-    if warning:
-        print(f"warning: {warning}", file=sys.stderr)
     identity = fingerprint(params, dataset.digest)
     folder = space.cache / "train" / identity[:16]
-    with workspace.exclusive(folder / "lock", "this training"):
-        if fresh:
-            Checkpoints(folder).clear()
-            (folder / "run.json").unlink(missing_ok=True)
-        trainer = make_trainer(params, architecture, dataset, device, folder)
-        for warning in trainer.resume():
-            tqdm.write(f"warning: {warning}")
-        if trainer.nimg:
-            print(
-                f"resuming at {trainer.nimg:,} of {params.train.images:,} images ({identity[:8]})"
-            )
+    with distributed.joined(device) as group, ExitStack() as held:
+        if group.leads:
+            if warning:
+                print(f"warning: {warning}", file=sys.stderr)
+            held.enter_context(workspace.exclusive(folder / "lock", "this training"))
+            if fresh:
+                Checkpoints(folder).clear()
+                (folder / "run.json").unlink(missing_ok=True)
+        group.from_leader(None)  # nobody reads the state before it is the leader's
+        trainer = make_trainer(params, architecture, dataset, device, folder, group)
+        resumed = trainer.resume()
+        if not group.leads:
+            train(trainer, architecture, tracking.NullRun(), Aside(False))
+            return {"images": trainer.nimg, "loss": trainer.history[-1][1], "run": ""}
+        for line in resumed:
+            tqdm.write(f"warning: {line}")
+        say_where(trainer, params, identity)
         with open_run(params, space, folder, dataset, identity) as record:
-            train(trainer, architecture, record, device)
+            with Aside(params.train.engine.aside and device.type != "cpu") as aside:
+                train(trainer, architecture, record, aside)
             training = {
                 "seed": params.seed,
                 "images": trainer.nimg,
@@ -77,6 +99,15 @@ def run(params: Params, space: Workspace, fresh: bool = False) -> dict[str, Any]
             record.log_artifact(space.models / "weights.safetensors", "model")
     shutil.rmtree(folder)  # the model is written: the next training of this kind starts afresh
     return {"images": trainer.nimg, "loss": trainer.history[-1][1], "run": record.run_id}
+
+
+def say_where(trainer: Trainer, params: Params, identity: str) -> None:
+    """On what it trains, and from where it goes on."""
+    shared = f", {trainer.group.size} processes" * (trainer.group.size > 1)
+    how = "resident" if isinstance(trainer.data, Resident) else "streamed"
+    print(f"training on {trainer.compute.describe()}{shared}, {len(trainer.data):,} images {how}")
+    if trainer.nimg:
+        print(f"resuming at {trainer.nimg:,} of {params.train.images:,} images ({identity[:8]})")
 
 
 def keep_snapshots(source: Path, target: Path) -> None:
@@ -103,14 +134,18 @@ def fingerprint(params: Params, data_digest: str) -> str:
 
 
 def make_trainer(
-    params: Params, architecture: Architecture, dataset: Dataset, device: torch.device, folder: Path
+    params: Params,
+    architecture: Architecture,
+    dataset: Dataset,
+    device: torch.device,
+    folder: Path,
+    group: Group | None = None,
 ) -> Trainer:
+    rows, resident = dataset.train_indices, params.train.engine.resident
+    data = make_pictures(dataset.images, dataset.labels, rows, device, resident)
+    checkpoints = Checkpoints(folder, params.train.keep)
     denoiser = initialise(architecture, params.seed)
-    denoiser.autocast = resolve_autocast(params.train.precision, device)
-    chosen = dataset.train_indices
-    images = torch.from_numpy(np.ascontiguousarray(dataset.images[chosen].transpose(0, 3, 1, 2)))
-    data = Data(images.to(device), torch.from_numpy(dataset.labels[chosen]).to(device))
-    return Trainer(denoiser, data, params.train, params.seed, Checkpoints(folder))
+    return Trainer(denoiser, data, params.train, params.seed, checkpoints, group)
 
 
 def open_run(
@@ -127,56 +162,73 @@ def open_run(
     return record
 
 
-def train(
-    trainer: Trainer,
-    architecture: Architecture,
-    record: tracking.Run,
-    device: torch.device,
-) -> None:
+def train(trainer: Trainer, architecture: Architecture, record: tracking.Run, aside: Aside) -> None:
     """Run the loop; show, record and checkpoint what it yields."""
     for nimg, loss, lr, norm in trainer.history:
         # In the checkpoint, but a killed process may not have sent it; known steps are skipped.
         values = {"train/loss": loss, "train/lr": lr, "train/grad_norm": norm}
         record.log_metrics(values, step=int(nimg))
-    budget = trainer.params.images
-    with (
-        stop_on_signals() as stop,
-        progress.bar(budget, "train", "images", initial=trainer.nimg) as bar,
-    ):
+    budget, batch_size = trainer.params.images, trainer.params.batch_size
+    leads, seen = trainer.group.leads, trainer.loss_of.failure
+    shown = "train" if leads and sys.stderr.isatty() else None
+    with stop_on_signals() as stop, progress.bar(budget, shown, "images", trainer.nimg) as bar:
         for event in trainer.run(lambda: stop[0]):
             bar.update(min(trainer.nimg, budget) - bar.n)
+            if isinstance(event, Stopped):
+                number = trainer.group.highest(stop[0])
+                line = f"stopped and saved at {event.nimg:,} images: the same command goes on"
+                raise Interrupted(number, line)
+            if not leads:
+                continue
+            if trainer.loss_of.failure != seen:
+                seen = trainer.loss_of.failure
+                bar.write(f"not compiled, which is slower and no worse: {seen}")
             if isinstance(event, Logged):
-                bar.set_postfix(loss=f"{event.loss:.4f}", refresh=False)
-                values = {
-                    "train/loss": event.loss,
-                    "train/grad_norm": event.grad_norm,
-                    "train/lr": event.lr,
-                    "train/images_per_second": event.images_per_second,
-                }
-                record.log_metrics(values, step=event.nimg)
-            elif isinstance(event, Saved):
+                bar.write(log_line(event, batch_size, budget))
+                record.log_metrics(metrics_of(event), step=event.nimg)
+            elif isinstance(event, Predicted):
+                bar.write(prediction_line(event))
+            elif isinstance(event, Saved) and event.path is not None:
                 snapshot = event.path.parent / "snapshot"
                 save_model(snapshot, architecture, trainer.ema.net, {"images": event.nimg})
-                shown = {"loss": trainer.history[-1][1]} if trainer.history else {}
-                record.log_checkpoint(event.nimg, snapshot, shown)
+                latest = {"loss": trainer.history[-1][1]} if trainer.history else {}
+                record.log_checkpoint(event.nimg, snapshot, latest)
                 record.flush()
             elif isinstance(event, TimeToSample):
-                record.log_image(preview(trainer, architecture, device), "samples", event.nimg)
-            elif isinstance(event, Stopped):
-                raise Interrupted(
-                    stop[0],
-                    f"stopped and saved at {event.nimg:,} images: the same command goes on",
-                )
+                aside.draw(event.nimg, preview_of(trainer, architecture))
+            for nimg, image in aside.finished():
+                record.log_image(image, "samples", nimg)
+        for nimg, image in aside.finished(wait=True):
+            record.log_image(image, "samples", nimg)
 
 
-def preview(trainer: Trainer, architecture: Architecture, device: torch.device) -> np.ndarray:
-    """A small grid from the averaged weights: a row a breed, its own noise for each picture."""
+def metrics_of(event: Logged) -> dict[str, float]:
+    return {
+        "train/loss": event.loss,
+        "train/grad_norm": event.grad_norm,
+        "train/lr": event.lr,
+        "train/images_per_second": event.images_per_second,
+        "train/tflops": event.tflops,
+        "train/mfu": event.mfu,
+        "train/memory_gb": event.memory / 1e9,
+    }
+
+
+def preview_of(trainer: Trainer, architecture: Architecture) -> Callable[[], np.ndarray]:
+    """What draws a small grid from the averaged weights as they are now: a row a breed, its own
+    noise for each picture."""
     classes = architecture.classes[:8]
-    model = Model(trainer.averaged.eval(), architecture.classes, architecture.size, {}, device)
+    device = trainer.data.device
+    averaged = copy.deepcopy(trainer.averaged).eval()
+    model = Model(averaged, architecture.classes, architecture.size, {}, device)
     labels = torch.arange(len(classes)).repeat_interleave(trainer.params.grid)
     how = Sampling(steps=PREVIEW_STEPS, guidance=2.0)
-    images = model.sample(labels, range(len(labels)), how, batch_size=len(labels))
-    return sample_grid(images, labels.numpy(), classes)
+
+    def draw() -> np.ndarray:
+        images = model.sample(labels, range(len(labels)), how, batch_size=len(labels))
+        return sample_grid(images, labels.numpy(), classes)
+
+    return draw
 
 
 def write_loss(path: Path, history: list[list[float]]) -> None:
@@ -211,7 +263,8 @@ def stop_on_signals() -> Iterator[list[int]]:
 def main() -> None:
     space = Workspace.find()
     done = run(schema.load(space.params), space)
-    print(f"trained on {done['images']:,} images, loss {done['loss']:.4f}: {space.models}")
+    if not distributed.is_follower():
+        print(f"trained on {done['images']:,} images, loss {done['loss']:.4f}: {space.models}")
 
 
 if __name__ == "__main__":

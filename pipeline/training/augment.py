@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.nets.unet import AUGMENTATIONS
+from pipeline.training.data import to_device
 from pipeline.training.order import mixed_seed
 
 SCALE = 0.2  # standard deviation of log2 of the enlargement
@@ -28,22 +29,34 @@ def generator_of(seed: int, nimg: int) -> torch.Generator:
     return torch.Generator().manual_seed(mixed_seed("augment", seed, nimg))
 
 
-def turned(x0: Tensor, upside_down: bool, quarters: bool, generator: torch.Generator) -> Tensor:
-    """Half the pictures upside down, and each by 0 to 3 quarter turns, where wanted.
+def draw_turns(
+    count: int, upside_down: bool, quarters: bool, generator: torch.Generator
+) -> Tensor | None:
+    """(count, 2) int64: 1 for upside down, else 0, and 0 to 3 quarter turns; None for neither."""
+    if not (upside_down or quarters):
+        return None
+    turns = torch.zeros((count, 2), dtype=torch.int64)
+    if upside_down:
+        turns[:, 0] = torch.rand(count, generator=generator) < 0.5
+    if quarters:
+        turns[:, 1] = torch.randint(0, 4, (count,), generator=generator)
+    return turns
+
+
+def turned(x0: Tensor, turns: Tensor) -> Tensor:
+    """The pictures upside down and turned as ``turns`` say.
 
     Args:
         x0: (B, C, S, S), any values; the result holds the same pixels.
+        turns: (B, 2) of ``draw_turns``.
     """
-    count = len(x0)
-    if upside_down:
-        which = torch.rand(count, generator=generator) < 0.5
-        x0 = torch.where(_column(which, x0), x0.flip(-2), x0)
-    if quarters:
-        turns = _column(torch.randint(0, 4, (count,), generator=generator), x0)
-        for turn in (1, 2, 3):
-            # The right side is made of x0 as it came: a turned picture is not turned again.
-            x0 = torch.where(turns == turn, x0.rot90(turn, (-2, -1)), x0)
-    return x0
+    upside_down, quarters = (_column(values, x0) for values in turns.unbind(1))
+    x0 = torch.where(upside_down == 1, x0.flip(-2), x0)
+    # The right side is made of x0 as it came: a turned picture is not turned again.
+    once, twice, thrice = (x0.rot90(turn, (-2, -1)) for turn in (1, 2, 3))
+    x0 = torch.where(quarters == 1, once, x0)
+    x0 = torch.where(quarters == 2, twice, x0)
+    return torch.where(quarters == 3, thrice, x0)
 
 
 def draw_augmentations(count: int, p: float, generator: torch.Generator) -> Tensor:
@@ -118,10 +131,3 @@ def _inverse(numbers: Tensor) -> Tensor:
 def _column(values: Tensor, like: Tensor) -> Tensor:
     """(B,) as (B, 1, 1, 1) on the device of ``like``."""
     return to_device(values, like.device)[:, None, None, None]
-
-
-def to_device(values: Tensor, device: torch.device) -> Tensor:
-    """``values`` there; a CUDA device's queue is not waited for."""
-    if device.type == "cuda" and not values.is_cuda:
-        return values.pin_memory().to(device, non_blocking=True)
-    return values.to(device)

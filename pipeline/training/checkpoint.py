@@ -3,45 +3,64 @@
 from __future__ import annotations
 
 import hashlib
-import io
+import json
 import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+import safetensors.torch
+from torch import Tensor
 
 from pipeline import workspace
 from pipeline.errors import PipelineError
 from pipeline.training.posthoc import FOLDER
 
-_NAME = re.compile(r"state-(\d{12})-([0-9a-f]{16})\.pt")
+_NAME = re.compile(r"state-(\d{12})-([0-9a-f]{16})\.safetensors")
+_KEY = "state"  # of the plain values, in the file's own metadata
+
+
+@dataclass(frozen=True)
+class State:
+    """What a training is: its tensors by name, and its plain values (numbers, texts, lists)."""
+
+    tensors: dict[str, Tensor]
+    values: dict[str, Any]
+
+    def under(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors whose names start with ``prefix``, without it."""
+        return {
+            name.removeprefix(prefix): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(prefix)
+        }
 
 
 class Checkpoints:
     """The checkpoints of one training, in a folder of its own.
 
-    A file's name holds the images seen and the start of the sha256 of its bytes, so a damaged
-    file is known without trusting anything inside it.
+    A file is a safetensors file: loading it can execute nothing. Its name holds the images seen and
+    the start of the sha256 of its bytes, so a damaged one is known without trusting its content.
     """
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
         self.folder = folder
         self.keep = keep
 
-    def save(self, nimg: int, state: dict[str, Any]) -> Path:
-        """Write ``state`` (tensors, numbers, text, dicts and lists of them).
+    def save(self, nimg: int, state: State) -> Path:
+        """Write ``state``, and remove all but the last ``keep``.
 
         Raises:
             PipelineError: the disk refused; every earlier checkpoint is untouched.
         """
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        digest = hashlib.sha256(buffer.getbuffer()).hexdigest()[:16]
-        path = self.folder / f"state-{nimg:012d}-{digest}.pt"
+        tensors = {name: tensor.contiguous() for name, tensor in state.tensors.items()}
+        content = safetensors.torch.save(tensors, {_KEY: json.dumps(state.values)})
+        digest = hashlib.sha256(content).hexdigest()[:16]
+        path = self.folder / f"state-{nimg:012d}-{digest}.safetensors"
         try:
             with workspace.atomic_write(path) as file:
-                file.write(buffer.getbuffer())
+                file.write(content)
         except OSError as error:
             raise PipelineError(
                 f"checkpoint {path} cannot be written ({error.strerror}): free some space and run "
@@ -51,24 +70,30 @@ class Checkpoints:
             old.unlink()
         return path
 
-    def load(self) -> tuple[dict[str, Any] | None, list[str]]:
+    def load(self) -> tuple[State | None, list[str]]:
         """The newest sound state, and a line about each damaged file that was passed over."""
         damaged: list[str] = []
         for path in self._newest_first():
             content = path.read_bytes()
             match = _NAME.fullmatch(path.name)
             if match and hashlib.sha256(content).hexdigest().startswith(match[2]):
-                # weights_only: tensors and plain values; nothing in the file is executed.
-                return torch.load(io.BytesIO(content), "cpu", weights_only=True), damaged
+                return State(safetensors.torch.load(content), _plain_values(content)), damaged
             damaged.append(f"{path.name} is damaged: falling back to the checkpoint before it")
         return None, damaged
 
     def clear(self) -> None:
         """Remove the checkpoints, the averages' snapshots, and what a killed writer left behind."""
         shutil.rmtree(self.folder / FOLDER, ignore_errors=True)
-        for path in (*self.folder.glob("state-*.pt"), *self.folder.glob(".state-*.tmp")):
-            path.unlink(missing_ok=True)
+        for pattern in ("state-*.safetensors", ".state-*.tmp"):
+            for path in self.folder.glob(pattern):
+                path.unlink(missing_ok=True)
 
     def _newest_first(self) -> list[Path]:
-        found = (path for path in self.folder.glob("state-*.pt") if _NAME.fullmatch(path.name))
+        found = (path for path in self.folder.glob("state-*") if _NAME.fullmatch(path.name))
         return sorted(found, key=lambda path: path.name, reverse=True)
+
+
+def _plain_values(content: bytes) -> dict[str, Any]:
+    """Those in the header of a safetensors file: its length in 8 bytes, then JSON."""
+    header = content[8 : 8 + int.from_bytes(content[:8], "little")]
+    return json.loads(json.loads(header)["__metadata__"][_KEY])

@@ -12,12 +12,16 @@ from torch import nn
 class Average:
     """A copy of a net whose weights follow it slowly.
 
+    Args:
+        foreach: update all tensors in one call; otherwise one after the other, as most do.
+
     Attributes:
         net: the averaged copy, in eval mode, without gradients.
     """
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, foreach: bool = True) -> None:
         self.net = copy.deepcopy(net).eval().requires_grad_(False)
+        self.foreach = foreach
 
     def decay_at(self, step: int) -> float:
         """The share of itself that the average keeps at its ``step``-th update (from 1)."""
@@ -28,7 +32,12 @@ class Average:
         """Follow ``net`` after its ``step``-th update (1 for the first)."""
         own: list[torch.Tensor] = list(self.net.parameters())
         new: list[torch.Tensor] = list(net.parameters())
-        torch._foreach_lerp_(own, new, 1 - self.decay_at(step))
+        weight = 1 - self.decay_at(step)
+        if self.foreach:
+            torch._foreach_lerp_(own, new, weight)
+        else:
+            for mine, theirs in zip(own, new, strict=True):
+                mine.lerp_(theirs, weight)
         for mine, theirs in zip(self.net.buffers(), net.buffers(), strict=True):
             mine.copy_(theirs)
 
@@ -40,8 +49,8 @@ class Ema(Average):
     not keep its random start (the ramp-up of TensorFlow's ExponentialMovingAverage).
     """
 
-    def __init__(self, net: nn.Module, decay: float) -> None:
-        super().__init__(net)
+    def __init__(self, net: nn.Module, decay: float, foreach: bool = True) -> None:
+        super().__init__(net, foreach)
         self.decay = decay
 
     def decay_at(self, step: int) -> float:
@@ -59,8 +68,8 @@ class PowerEma(Average):
         length: sigma_rel, the standard deviation of that profile over T; below 0.288.
     """
 
-    def __init__(self, net: nn.Module, length: float) -> None:
-        super().__init__(net)
+    def __init__(self, net: nn.Module, length: float, foreach: bool = True) -> None:
+        super().__init__(net, foreach)
         self.length = length
         self.gamma = gamma_of(length)
 

@@ -31,10 +31,14 @@ def batch_indices(seed: int, nimg: int, batch: int, count: int) -> Tensor:
     Every epoch of ``count`` images is a new permutation, so each image is seen once an epoch also
     where a batch straddles two.
     """
-    places = torch.arange(nimg, nimg + batch)
-    return torch.stack(
-        [_permutation(seed, place // count, count)[place % count] for place in places.tolist()]
-    )
+    end = nimg + batch
+    parts = []
+    for epoch in range(nimg // count, (end - 1) // count + 1):
+        first = epoch * count
+        parts.append(
+            _permutation(seed, epoch, count)[max(nimg - first, 0) : min(end - first, count)]
+        )
+    return torch.cat(parts)
 
 
 @lru_cache(maxsize=4)

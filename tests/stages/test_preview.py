@@ -12,7 +12,8 @@ import stages.train
 from pipeline.model import Architecture, initialise
 from pipeline.params import from_document
 from pipeline.training.checkpoint import Checkpoints
-from pipeline.training.loop import Data, Trainer
+from pipeline.training.data import Resident
+from pipeline.training.loop import Trainer
 
 
 def test_the_grids_of_training_are_drawn_with_the_averaged_weights(
@@ -24,21 +25,26 @@ def test_the_grids_of_training_are_drawn_with_the_averaged_weights(
     params = from_document({"resize": {"size": 16}, "train": train})
     architecture = Architecture.of(params, 16, ["beagle", "poodle"])
     images = torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8)
-    data = Data(images, torch.zeros(8, dtype=torch.int64))
+    data = Resident(images, torch.zeros(8, dtype=torch.int64))
     trainer = Trainer(initialise(architecture, 0), data, params.train, 0, Checkpoints(tmp_path))
     trainer.step()
     drawn: list[Any] = []
 
     class Model:
         def __init__(self, denoiser: Any, *_: Any) -> None:
-            drawn.append(denoiser.net)
+            drawn.append(denoiser.net.state_dict())
 
         def sample(self, labels: torch.Tensor, *_: Any, **__: Any) -> np.ndarray:
             drawn.append(labels.tolist())
             return np.zeros((len(labels), 16, 16, 3), np.uint8)
 
     monkeypatch.setattr(stages.train, "Model", Model)
-    stages.train.preview(trainer, architecture, torch.device("cpu"))
-    assert drawn == [trainer.ema.net, [0, 0, 0, 1, 1, 1]]
-    pairs = zip(trainer.ema.net.parameters(), trainer.denoiser.net.parameters(), strict=True)
-    assert any(not torch.equal(mine, raw) for mine, raw in pairs)
+    draw = stages.train.preview_of(trainer, architecture)
+    averaged = {name: value.clone() for name, value in trainer.ema.net.state_dict().items()}
+    trainer.step()  # goes on meanwhile
+    draw()
+    weights, labels = drawn
+    assert labels == [0, 0, 0, 1, 1, 1]
+    assert all(torch.equal(weights[name], averaged[name]) for name in averaged)
+    raw = trainer.denoiser.net.state_dict()
+    assert any(not torch.equal(weights[name], raw[name]) for name in raw)

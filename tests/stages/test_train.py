@@ -66,7 +66,7 @@ def start(space):
 
 def wait_for_checkpoint(space, child):
     deadline = time.monotonic() + 90
-    while not list((space.cache / "train").glob("*/state-*.pt")):
+    while not list((space.cache / "train").glob("*/state-*.safetensors")):
         assert time.monotonic() < deadline and child.poll() is None, child.communicate()
         time.sleep(0.02)
 

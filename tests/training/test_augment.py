@@ -13,6 +13,7 @@ from pipeline.model import Architecture, initialise, load_model, save_model
 from pipeline.nets.unet import AUGMENTATIONS
 from pipeline.params import NetParams, TrainParams, from_document
 from pipeline.training import augment
+from pipeline.training.batch import pictures
 
 NET = NetParams(width=16, patch=4, multipliers=[1], blocks=1, attention=[4], dropout=0.1)
 PARAMS = TrainParams(net=NET, images=64, batch_size=8, log_every=16)
@@ -109,7 +110,9 @@ def test_each_change_happens_with_its_probability_and_spread():
 
 def test_turns_and_upside_down_are_exact_and_even():
     x = torch.rand(1, 3, 8, 8).expand(4000, -1, -1, -1)
-    out = augment.turned(x, True, True, torch.Generator().manual_seed(2))
+    drawn = augment.draw_turns(4000, True, True, torch.Generator().manual_seed(2))
+    assert drawn is not None
+    out = augment.turned(x, drawn)
     bases = (x[0], x[0].flip(-2))
     kinds = [base.rot90(k, (-2, -1)) for base in bases for k in range(4)]
     which = torch.stack([(out == kind).flatten(1).all(1) for kind in kinds], 1)
@@ -128,25 +131,27 @@ def test_without_augmentation_nothing_changes(tmp_path):
     for name, value in told.denoiser.net.state_dict().items():
         assert torch.equal(value, names[name]) if name in names else (value == 0).all()
     one, other = plain.batch(), told.batch()
-    assert one[-1] is None
-    assert not torch.equal(one[0], other[0])
-    for mine, theirs in zip(one[1:5], other[1:5], strict=True):  # labels, levels, counts, noise
-        assert torch.equal(mine, theirs)
+    assert one.told is None and other.told is not None
+    for name in ("sigma", "counts", "flip", "hidden", "eps"):
+        assert torch.equal(getattr(one, name), getattr(other, name))
 
 
 def test_the_batch_is_a_function_of_seed_and_place(tmp_path):
     settings = {"augment": 0.5, "rotate": True, "vertical_flip": True}
     one, other = make(tmp_path, **settings), make(tmp_path, **settings)
     torch.rand(3)
-    for mine, theirs in zip(one.batch(), other.batch(), strict=True):
-        assert torch.equal(mine, theirs)
+    mine, theirs = vars(one.batch()), vars(other.batch())
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
     other.nimg += 8
-    assert not torch.equal(one.batch()[-1], other.batch()[-1])
+    later = vars(other.batch())
+    assert not any(torch.equal(mine[name], later[name]) for name in mine)
 
 
 def test_what_was_done_is_told_to_the_net_and_zero_is_not_to_be_told(tmp_path):
     one = make(tmp_path, augment=1.0)
-    x0, labels, sigma, _counts, eps, told = one.batch()
+    batch, images, labels = one.batch(), one.data.images[:8], one.data.labels[:8]
+    sigma, eps, told = batch.sigma, batch.eps, batch.told
+    x0 = pictures(images, batch.flip, batch.turns, told)
     net = one.denoiser.net.eval()
     for weight in net.parameters():
         if not weight.any():  # wake what starts at zero

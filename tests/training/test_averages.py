@@ -161,7 +161,7 @@ def test_what_is_no_snapshot_is_refused_in_a_line(tmp_path):
 def state(one):
     nets = [one.denoiser.net, *(average.net for average in one.averages)]
     return [value for net in nets for value in net.state_dict().values()] + [
-        *one.guide.values(),
+        one.guide[name] for name in sorted(one.guide)
     ]
 
 

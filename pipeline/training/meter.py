@@ -1,0 +1,88 @@
+"""How fast a training is, against what the device can do, and when it will be done."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from functools import lru_cache
+
+import torch
+from torch import nn
+
+from pipeline.net_summary import summarise
+
+FORWARD_AND_BACK = 3  # a backward pass computes two products for each of the forward pass
+WARM_UP = 10  # steps that predict nothing: kernels are chosen
+
+
+def flops_of_training(net: nn.Module, size: int, channels: int = 3) -> int:
+    """Floating-point operations of one training image: those of convolutions, matrix products and
+    attention, 2 a multiply-add, three forward passes' worth."""
+    shapes = copy.deepcopy(net).to("meta")
+    return FORWARD_AND_BACK * summarise(shapes, size, channels).flops
+
+
+@lru_cache
+def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second of a large square matrix product there, the best of a few: the most that
+    a net can hope for. Takes a fraction of a second, once."""
+    side = 8192 if device.type == "cuda" else 1024
+    a = torch.randn(side, side, device=device).to(dtype)
+    b = torch.randn(side, side, device=device).to(dtype)
+    best = float("inf")
+    for _ in range(6):
+        started = time.perf_counter()
+        for _ in range(4 if device.type == "cuda" else 1):
+            c = a @ b
+        c[0, 0].item()  # waits for the device
+        best = min(best, (time.perf_counter() - started) / (4 if device.type == "cuda" else 1))
+    return 2 * side**3 / best
+
+
+class Meter:
+    """Counts images and the time spent on them, what lies between the steps apart.
+
+    Args:
+        flops: operations a training image takes; peak: operations a second of all devices together.
+        budget: images in all; clock: seconds, for tests.
+    """
+
+    def __init__(
+        self,
+        flops: int,
+        peak: float,
+        budget: int,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.flops, self.peak, self.budget = flops, peak, budget
+        self._clock = clock
+        self._started = clock()
+        self._images, self._busy = 0, 0.0
+
+    def start(self) -> None:
+        """A step begins."""
+        self._started = self._clock()
+
+    def stop(self, images: int) -> None:
+        """A step of ``images`` has ended."""
+        self._busy += self._clock() - self._started
+        self._images += images
+
+    def rate(self) -> float:
+        """Images a second since the last reset; 0 before the first."""
+        return self._images / self._busy if self._busy else 0.0
+
+    def reset(self) -> None:
+        self._images, self._busy = 0, 0.0
+
+    def tflops(self, rate: float) -> float:
+        """TFLOP/s at ``rate`` images a second."""
+        return rate * self.flops / 1e12
+
+    def mfu(self, rate: float) -> float:
+        """Model FLOPs utilisation (Chowdhery et al. 2022, appendix B): the share of the peak."""
+        return rate * self.flops / self.peak
+
+    def seconds_left(self, nimg: int, rate: float) -> float:
+        return max(self.budget - nimg, 0) / rate if rate else float("inf")
