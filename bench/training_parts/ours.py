@@ -16,7 +16,9 @@ from pipeline.devices import resolve_autocast
 from pipeline.model import Architecture, initialise
 from pipeline.params import Params
 from pipeline.training.checkpoint import Checkpoints
-from pipeline.training.loop import Data, Logged, Trainer
+from pipeline.training.data import make_pictures
+from pipeline.training.events import Logged
+from pipeline.training.loop import Trainer
 from training_parts.sizes import cost
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,13 +67,14 @@ class Ours:
         net: Callable[[], nn.Module] | None = None,
     ) -> None:
         params = load(preset, data, changes)
+        self.tf32 = (params.train.engine.tf32,) * 2
         batch = params.train.batch_size
         self.name = name
         self.trainer = make_trainer(params, data, steps * batch, net)
         self.events = self.trainer.run()
-        build = net or architecture(params, data).build_net
-        told = (lambda net, x, t: net(x, t, t.long())) if net is None else call_theirs
-        self.facts = facts(cost(build, told, data.size), batch, precision(params, data.device))
+        own = architecture(params, data).build_net
+        counted = cost(own if net is None else theirs(net), data.size)
+        self.facts = facts(counted, batch, precision(params, data.device))
 
     def advance(self) -> int:
         before = self.trainer.nimg
@@ -106,7 +109,6 @@ def make_trainer(
     if net is not None:
         torch.manual_seed(0)
         denoiser.net = Theirs(net())
-    denoiser.autocast = resolve_autocast(params.train.precision, data.device)
     chosen = dataclasses.replace(
         params.train,
         images=ENDLESS,
@@ -115,8 +117,8 @@ def make_trainer(
         log_every=log_every,
         ema_snapshots=0,
     )
-    planar = torch.from_numpy(data.images.transpose(0, 3, 1, 2).copy())
-    pictures = Data(planar.to(data.device), torch.from_numpy(data.labels).to(data.device))
+    everyone, resident = np.arange(len(data.images)), params.train.engine.resident
+    pictures = make_pictures(data.images, data.labels, everyone, data.device, resident)
     return Trainer(denoiser, pictures, chosen, 0, Checkpoints(data.work / "ours"))
 
 
@@ -133,10 +135,10 @@ class Theirs(nn.Module):
         self.net = net
 
     def forward(self, x: torch.Tensor, t: torch.Tensor, _labels: torch.Tensor) -> torch.Tensor:
-        return call_theirs(self.net, x, t)
+        output = self.net(x, t)  # lucidrains' is a tensor, diffusers' an object that holds one
+        return output if isinstance(output, torch.Tensor) else output.sample
 
 
-def call_theirs(net: nn.Module, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-    """lucidrains' nets return a tensor, diffusers' an object that holds one."""
-    output = net(x, t)
-    return output if isinstance(output, torch.Tensor) else output.sample
+def theirs(build: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+    """Builds the same, to be called as ours are."""
+    return lambda: Theirs(build())

@@ -19,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from training_parts.ours import Trained, call_theirs, facts
+from training_parts.ours import Trained, facts, theirs
+from training_parts.race import TORCH
 from training_parts.seed004 import endlessly, picture_loader
 from training_parts.sizes import cost
 
@@ -69,6 +70,8 @@ class Lucidrains:
         accumulate: parts of ``batch`` in a step; sampling: steps of DDIM, its README's 250.
     """
 
+    tf32 = TORCH
+
     def __init__(
         self,
         name: str,
@@ -107,7 +110,7 @@ class Lucidrains:
                 results_folder=str(folder),
                 calculate_fid=False,
             )
-        counted = cost(lambda: lucidrains_unet(module, width), call_theirs, data.size)
+        counted = cost(theirs(lambda: lucidrains_unet(module, width)), data.size)
         self.facts = facts(counted, self.images, "fp16 amp" if mixed else "fp32")
 
     def advance(self) -> int:
@@ -142,6 +145,8 @@ class Diffusers:
     Args:
         mixed: bf16 autocast; its README's command trains in fp32.
     """
+
+    tf32 = TORCH
 
     def __init__(
         self,
@@ -178,7 +183,7 @@ class Diffusers:
         )
         self.batches = endlessly(picture_loader(data.folder, data.size, batch))
         self.autocast = torch.autocast(data.device.type, torch.bfloat16, enabled=mixed)
-        counted = cost(lambda: diffusers_unet(module, width, data.size), call_theirs, data.size)
+        counted = cost(theirs(lambda: diffusers_unet(module, width, data.size)), data.size)
         self.facts = facts(counted, batch, "bf16" if mixed else "fp32")
 
     def advance(self) -> int:

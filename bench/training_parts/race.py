@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import torch
 
+TORCH = (False, True)
+
 
 class Contender(Protocol):
     """A training that can be carried on a little at a time.
@@ -18,10 +20,13 @@ class Contender(Protocol):
     Attributes:
         name: as the report calls it.
         facts: what the report says of it: parameters, GFLOP of a picture, batch, arithmetic.
+        tf32: whether torch may use TensorFloat-32 in matrix products, and in convolutions; a switch
+            of the whole process, set anew for each turn. ``TORCH`` is how torch comes.
     """
 
     name: str
     facts: dict[str, Any]
+    tf32: tuple[bool, bool]
 
     def advance(self) -> int:
         """Train a few steps. Returns how many pictures they took."""
@@ -69,6 +74,7 @@ def _turn(
     one: Contender, seconds: float, clock: Callable[[], float], device: torch.device
 ) -> tuple[float, float]:
     """Images a second, and CPU milliseconds a picture."""
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = one.tf32
     images, started, cpu = 0, clock(), time.process_time()
     while not images or clock() - started < seconds:
         images += one.advance()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pipeline.nets.dogs import DogsUNet
 from training_parts.ours import Trained, facts
+from training_parts.race import TORCH
 from training_parts.sizes import cost
 
 T = 1000
@@ -48,6 +49,8 @@ class Seed004:
         width: 64 is its own.
     """
 
+    tf32 = TORCH
+
     def __init__(self, name: str, data: Trained, batch: int, width: int, steps: int) -> None:
         self.name, self.device, self.batch, self.steps = name, data.device, batch, steps
         torch.manual_seed(0)
@@ -58,7 +61,7 @@ class Seed004:
         alphas = torch.cumprod(1 - torch.linspace(1e-4, 0.02, T, device=data.device), 0)
         self.signal, self.noise = alphas.sqrt(), (1 - alphas).sqrt()
         self.batches = endlessly(picture_loader(data.folder, data.size, batch))
-        counted = cost(lambda: DogsUNet(width), lambda net, x, t: net(x, t, t), data.size)
+        counted = cost(lambda: DogsUNet(width), data.size)
         self.facts = facts(counted, batch, "fp32")
 
     def advance(self) -> int:

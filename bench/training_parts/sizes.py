@@ -6,36 +6,30 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 
-Call = Callable[[nn.Module, Tensor, Tensor], Tensor]
-"""(net, x, t) -> a tensor of the shape of x."""
+from pipeline.net_summary import summarise
+from pipeline.training.meter import FORWARD_AND_BACK
 
 CLOSE = 0.05
 
 
-def cost(build: Callable[[], nn.Module], call: Call, size: int) -> dict[str, float]:
+def cost(build: Callable[[], nn.Module], size: int) -> dict[str, float]:
     """Parameters, and floating-point operations of one picture, two to a multiply-add.
 
     Counted on a net without memory, so that the largest costs nothing to count.
+
+    Args:
+        build: a net that is called as ours are.
 
     Returns:
         ``parameters``, ``forward`` and ``training`` (forward and backward), in operations.
     """
     with torch.device("meta"):
-        net = build()
-        x, t = torch.zeros(1, 3, size, size), torch.zeros(1)
-        forward, training = FlopCounterMode(display=False), FlopCounterMode(display=False)
-        with training:
-            with forward:
-                output = call(net, x, t)
-            output.sum().backward()
-    return {
-        "parameters": sum(one.numel() for one in net.parameters()),
-        "forward": float(forward.get_total_flops()),
-        "training": float(training.get_total_flops()),
-    }
+        counted = summarise(build(), size)
+    operations = float(counted.flops)
+    training = FORWARD_AND_BACK * operations
+    return {"parameters": counted.parameters, "forward": operations, "training": training}
 
 
 def nearest(

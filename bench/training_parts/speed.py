@@ -11,7 +11,7 @@ import torch
 
 from pipeline.nets.unet import UNet
 from training_parts import peers
-from training_parts.ours import Ours, Trained, call_theirs
+from training_parts.ours import Ours, Trained, theirs
 from training_parts.peers import DIFFUSERS, LUCIDRAINS, Diffusers, Lucidrains
 from training_parts.race import Contender, Turns, race
 from training_parts.seed004 import Seed004
@@ -49,7 +49,7 @@ class Scale:
         peer_width: of lucidrains' net, whose cost all others are brought to; batch: of that race.
         presets: candidates for the flagship; shrink: changes on them.
         steps: of one ``advance`` of ours; of theirs it is 1 where a turn has few steps.
-        turns: of every race; matmul: side of the matrices that measure the peak.
+        turns: of every race.
     """
 
     seed_width: int
@@ -61,18 +61,17 @@ class Scale:
     shrink: tuple[str, ...]
     steps: int
     turns: Turns
-    matmul: int
 
 
 CANDIDATES = ("dogs", "dogs-full", "dogs-patch4")
-GPU = Scale(64, (16, 128), 64, 8, 128, CANDIDATES, (), 16, Turns(8, 15, 4), 8192)
+GPU = Scale(64, (16, 128), 64, 8, 128, CANDIDATES, (), 16, Turns(8, 15, 4))
 CPU = Scale(
     24, (16,), 32, 2, 16, CANDIDATES, ("train.net.width=32", "train.batch_size=16"), 1,
-    Turns(12, 6, 4), 1536,
+    Turns(12, 6, 4),
 )  # fmt: skip
 QUICK = Scale(
     8, (16,), 8, 2, 16, CANDIDATES[:1], ("train.net.width=16", "train.batch_size=16"), 1,
-    Turns(1, 0, 2), 512,
+    Turns(1, 0, 2),
 )  # fmt: skip
 
 
@@ -108,11 +107,11 @@ def equal_sizes(scale: Scale, data: Trained, found: dict[str, Any]) -> dict[str,
 
     def diffusers_cost(_shape: Any, width: int) -> float:
         build = lambda: peers.diffusers_unet(found[DIFFUSERS], width, size)  # noqa: E731
-        return cost(build, call_theirs, size)["forward"]
+        return cost(theirs(build), size)["forward"]
 
     if LUCIDRAINS in found:
         build = lambda: peers.lucidrains_unet(found[LUCIDRAINS], scale.peer_width)  # noqa: E731
-        target = cost(build, call_theirs, size)["forward"]
+        target = cost(theirs(build), size)["forward"]
     else:
         target = diffusers_cost(None, scale.peer_width)
     sizes: dict[str, Any] = {"target": target}
@@ -144,7 +143,7 @@ def ours_cost(size: int) -> Any:
         def build() -> UNet:
             return UNet(5, 3, width, patch, multipliers, blocks, sides, size)
 
-        return cost(build, lambda net, x, t: net(x, t, t.long()), size)["forward"]
+        return cost(build, size)["forward"]
 
     return counted
 
@@ -169,18 +168,18 @@ def against_peers(
     plain = [*PLAIN, f"train.batch_size={batch}"]
     if LUCIDRAINS in found:
         module, width = found[LUCIDRAINS], scale.peer_width
-        theirs = lambda: peers.lucidrains_unet(module, width)  # noqa: E731
+        its = lambda: peers.lucidrains_unet(module, width)  # noqa: E731
         contenders += [
             Lucidrains("lucidrains", module, data, batch, width, steps),
-            Ours("lucidrains' net in ours", "dogs", plain, data, steps, theirs),
+            Ours("lucidrains' net in ours", "dogs", plain, data, steps, its),
         ]
     if DIFFUSERS in found:
         other, narrow = found[DIFFUSERS], sizes[DIFFUSERS]["width"]
         contenders.append(Diffusers("diffusers", other, data, batch, narrow, steps))
         if data.device.type == "cuda":
             contenders.append(Diffusers("diffusers, bf16", other, data, batch, narrow, steps, True))
-        its = lambda: peers.diffusers_unet(other, narrow, data.size)  # noqa: E731
-        contenders.append(Ours("diffusers' net in ours", "dogs", plain, data, steps, its))
+        same = lambda: peers.diffusers_unet(other, narrow, data.size)  # noqa: E731
+        contenders.append(Ours("diffusers' net in ours", "dogs", plain, data, steps, same))
     return run(contenders, scale.turns, data.device)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
+from pipeline.training.meter import matmul_peak
 from training_parts.ours import Ours, Trained
 from training_parts.race import race
 from training_parts.speed import Scale
@@ -30,21 +31,6 @@ KINDS = (*dict.fromkeys(kind for _like, kind in RULES), "idle")
 TOP = 8
 
 
-def peak(device: torch.device, side: int) -> float:
-    """Measured operations a second of a square matmul: bf16 on a GPU, fp32 on a CPU. Best of 5."""
-    kind = torch.bfloat16 if device.type == "cuda" else torch.float32
-    a, b = (torch.randn(side, side, device=device, dtype=kind) for _ in range(2))
-    repeats, best = 20 if device.type == "cuda" else 3, float("inf")
-    for _ in range(6):
-        wait(device)
-        started = time.perf_counter()
-        for _ in range(repeats):
-            a @ b
-        wait(device)
-        best = min(best, time.perf_counter() - started)
-    return repeats * 2 * side**3 / best
-
-
 def wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -54,7 +40,7 @@ def use_of(scale: Scale, data: Trained, preset: str) -> dict[str, Any]:
     """(3) Speed, share of the peak, and the profile of a few steps of one candidate."""
     device = data.device
     one = Ours(preset, preset, scale.shrink, data, scale.steps)
-    top = peak(device, scale.matmul)
+    top = matmul_peak(device, one.trainer.compute.dtype)
     result = race([one], scale.turns, device)[preset]
     wait(device)
     activities = [ProfilerActivity.CPU]

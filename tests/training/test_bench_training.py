@@ -15,7 +15,7 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
 from training_parts import report, speed, use
-from training_parts.ours import Ours, Theirs, Trained
+from training_parts.ours import Ours, Theirs, Trained, theirs
 from training_parts.pieces import MoreToDo, Pieces
 from training_parts.quality import Long, keep_seed, take_seed
 from training_parts.race import Turns, race, ratio
@@ -32,13 +32,24 @@ class Toy:
         self.name, self.seconds, self.time = name, seconds, time
         self.facts = {"parameters": 1.0, "forward": 2.0, "training": 6.0, "batch": 4}
         self.facts["arithmetic"] = "fp32"
-        self.images = 0
+        self.images, self.tf32 = 0, (False, True)
 
     def advance(self):
         self.time.now += 4 * self.seconds
         self.time.turns.append(self.name)
         self.images += 4
         return 4
+
+
+class Other(nn.Module):
+    """A net of another project, which knows no labels."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x, _t):
+        return self.conv(x)
 
 
 class Time:
@@ -65,11 +76,11 @@ def data(tmp_path):
 
 
 def test_a_convolution_costs_what_it_must():
-    """3x3, 3 to 8 channels on 16x16: 2 x 27 x 8 x 256; backward once more for its weights."""
-    counted = cost(lambda: nn.Conv2d(3, 8, 3, padding=1), lambda net, x, _t: net(x), 16)
-    assert counted["parameters"] == 3 * 8 * 9 + 8
-    assert counted["forward"] == 2 * 27 * 8 * 256
-    assert counted["training"] == 2 * counted["forward"]
+    """3x3, 3 to 3 channels on 16x16: 2 x 27 x 3 x 256, and twice that again to go back."""
+    counted = cost(theirs(Other), 16)
+    assert counted["parameters"] == 3 * 3 * 9 + 3
+    assert counted["forward"] == 2 * 27 * 3 * 256
+    assert counted["training"] == 3 * counted["forward"]
 
 
 @pytest.mark.parametrize("target", [3.0, 50.0, 101.0, 120.0, 1e9])
@@ -123,14 +134,6 @@ def test_ours_trains_the_presets_net_and_anothers(data):
     assert (own.advance(), own.advance()) == (8, 8)
     assert own.facts["parameters"] == sum(p.numel() for p in own.trainer.denoiser.parameters())
 
-    class Other(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = nn.Conv2d(3, 3, 3, padding=1)
-
-        def forward(self, x, _t):
-            return self.conv(x)
-
     other = Ours("other", "dogs", changes, data, 1, Other)
     assert other.advance() == 4
     assert isinstance(other.trainer.denoiser.net, Theirs)
@@ -160,8 +163,8 @@ def test_a_long_training_goes_on_where_it_stopped(data, tmp_path):
     again = Long(tmp_path, make, keep_seed, take_seed)
     assert again.done["images"] == made[0].batch * (first.done["images"] // made[0].batch) > 0
     one = again.contender()
-    for mine, theirs in zip(one.net.parameters(), made[0].net.parameters(), strict=True):
-        assert torch.equal(mine, theirs)
+    for mine, old in zip(one.net.parameters(), made[0].net.parameters(), strict=True):
+        assert torch.equal(mine, old)
     assert again.train(again.done["seconds"] + 1e-9, 60.0)
     assert again.done["images"] > first.done["images"]
     assert len(list(tmp_path.glob("state-*"))) == 1
