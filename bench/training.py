@@ -85,7 +85,7 @@ def arguments() -> argparse.Namespace:
     add("--guidance", type=float, default=1.5, help="strength of the flagship's")
     add("--preset", choices=CANDIDATES, default="dogs", help="the flagship")
     add("--size", type=int, default=64, help="side of the pictures")
-    add("--piece", type=float, default=300, help="seconds after which no new work is begun")
+    add("--piece", type=float, default=240, help="seconds after which no new work is begun")
     add("--work", type=Path, default=ROOT / ".cache" / "training-bench", help="what is remembered")
     add("--output", type=Path, default=ROOT / "bench" / "results")
     add("--device", default="auto")
@@ -142,10 +142,20 @@ def measure(
     scale = scale_of(data.device, options)
     if section == "seed":
         return pieces.do("seed", lambda: speed.against_seed(scale, data))
+    if section == "peers" and not found:
+        return {}
     if section == "peers":
         sizes = pieces.do("sizes", lambda: speed.equal_sizes(scale, data, found))
-        race = pieces.do("peers", lambda: speed.against_peers(scale, data, found, sizes))
-        return {"sizes": sizes, "race": race}
+        return {
+            "sizes": sizes,
+            "races": {
+                peer: pieces.do(
+                    f"peer {peer}",
+                    lambda peer=peer: speed.against_peer(scale, data, peer, found, sizes),
+                )
+                for peer in found
+            },
+        }
     if section == "use":
         return {
             name: pieces.do(f"use {name}", lambda name=name: use.use_of(scale, data, name))
@@ -188,7 +198,7 @@ def finish(
 def parts(results: dict[str, Any], gpu: bool, grid: str) -> list[report.Part]:
     made = {
         "seed": lambda one: report.seed_part(one, gpu),
-        "peers": lambda one: report.peers_part(one["race"], one["sizes"], results["absent"], gpu),
+        "peers": lambda one: report.peers_part(one, results["absent"], gpu),
         "use": lambda one: report.use_part(one, gpu),
         "levers": lambda one: report.levers_part(one, gpu),
         "quality": lambda one: report.quality_part(one, grid),

@@ -9,7 +9,7 @@ from typing import Any
 from training_parts.quality import FLAGSHIP
 from training_parts.race import number, ratio, spread
 from training_parts.sizes import CLOSE
-from training_parts.speed import LEVERS, OURS, SEED, SHAPES
+from training_parts.speed import LEVERS, OURS, SAME_NET, SEED, SHAPES
 from training_parts.use import KINDS
 
 
@@ -81,34 +81,37 @@ def seed_part(result: dict[str, Any], gpu: bool) -> Part:
     return Part(lines, demands)
 
 
-def peers_part(result: dict[str, Any], sizes: dict[str, Any], absent: list[str], gpu: bool) -> Part:
+def peers_part(result: dict[str, Any], absent: list[str], gpu: bool) -> Part:
+    title = "## Peers, with nets of equal cost"
+    if not result:
+        return Part([title, "", *absent, ""], [])
     wanted = 1.5 if gpu else 1.1
     far = [
         f"{name} costs {one['times']:.3f} times the target."
-        for name, one in sizes.items()
+        for name, one in result["sizes"].items()
         if isinstance(one, dict) and abs(one["times"] - 1) > CLOSE
     ]
     lines = [
-        "## Peers, with nets of equal cost",
+        title,
         "",
-        f"Every net costs {sizes['target'] / 1e9:.2f} GFLOP a picture within 5 %. "
+        f"Every net costs {result['sizes']['target'] / 1e9:.2f} GFLOP a picture within 5 %. "
         + " ".join([*far, *absent]),
-        "`… net in ours` is the peer's very net in our Trainer: what differs is the loop alone.",
+        f"`{SAME_NET}` is the peer's very net in our Trainer: what differs is the loop alone.",
         "",
-        *speeds(result),
     ]
     demands, rows = [], []
-    for peer in (name for name in result if name.split(",")[0] in ("lucidrains", "diffusers")):
-        against = [*SHAPES, f"{peer.split(',')[0]}' net in ours"]
-        rows.append([peer, *(f"{times(result, name, peer):.2f}" for name in against)])
-        if not gpu:
-            cpu = [ratio(result[peer]["cpu"], result[name]["cpu"]) for name in against]
-            rows.append([f"{peer}, by CPU time", *(f"{value:.2f}" for value in cpu)])
-        many = times(result, "ours", peer)
-        demands.append((f"{wanted} times {peer}", f"{many:.2f} times", many >= wanted))
+    against = [*SHAPES, SAME_NET]
+    for race in result["races"].values():
+        lines += speeds(race)
+        for peer in (name for name in race if name not in against):
+            rows.append([peer, *(f"{times(race, name, peer):.2f}" for name in against)])
+            many = times(race, OURS, peer)
+            demands.append((f"{wanted} times {peer}", f"{many:.2f} times", many >= wanted))
+            if not gpu:
+                cpu = [ratio(race[peer]["cpu"], race[name]["cpu"]) for name in against]
+                rows.append([f"{peer}, by CPU time", *(f"{value:.2f}" for value in cpu)])
     lines += ["Times as fast, medians of the rounds:", ""]
-    lines += table(["", *SHAPES, "same net in ours"], rows)
-    return Part(lines, demands)
+    return Part([*lines, *table(["", *against], rows)], demands)
 
 
 def use_part(results: dict[str, dict[str, Any]], gpu: bool) -> Part:

@@ -17,7 +17,8 @@ from training_parts.race import Contender, Turns, race
 from training_parts.seed004 import Seed004
 from training_parts.sizes import cost, match
 
-OURS, SEED = "ours", "seed 004's loop"
+OURS, SEED, SAME_NET = "ours", "seed 004's loop", "its net in ours"
+NAMES = {LUCIDRAINS: "lucidrains", DIFFUSERS: "diffusers"}
 # What the peers' nets and loops have not: without it, a step of ours does what theirs do.
 PLAIN = (
     "train.net.dropout=0",
@@ -64,10 +65,10 @@ class Scale:
 
 
 CANDIDATES = ("dogs", "dogs-full", "dogs-patch4")
-GPU = Scale(64, (16, 128), 64, 8, 128, CANDIDATES, (), 16, Turns(8, 15, 4))
+GPU = Scale(64, (16, 128), 64, 8, 128, CANDIDATES, (), 16, Turns(5, 8, 4))
 CPU = Scale(
-    24, (16,), 32, 2, 16, CANDIDATES, ("train.net.width=32", "train.batch_size=16"), 1,
-    Turns(12, 6, 4),
+    24, (16,), 16, 2, 16, CANDIDATES, ("train.net.width=32", "train.batch_size=16"), 1,
+    Turns(8, 4, 4),
 )  # fmt: skip
 QUICK = Scale(
     8, (16,), 8, 2, 16, CANDIDATES[:1], ("train.net.width=16", "train.batch_size=16"), 1,
@@ -153,33 +154,31 @@ def attended(size: int, patch: int, levels: int) -> list[int]:
     return [size // patch // 2**level for level in range(levels)][-2:]
 
 
-def against_peers(
-    scale: Scale, data: Trained, found: dict[str, Any], sizes: dict[str, Any]
+def against_peer(
+    scale: Scale, data: Trained, peer: str, found: dict[str, Any], sizes: dict[str, Any]
 ) -> dict[str, Any]:
-    """(2) Nets of equal cost, and each peer's own net in our Trainer.
+    """(2) Nets of equal cost, and the peer's own net in our Trainer.
 
     With the same net on both sides what differs is the loop alone.
     """
-    steps, batch = scale.steps, scale.batch
+    module, steps, batch = found[peer], scale.steps, scale.batch
+    plain = [*PLAIN, f"train.batch_size={batch}"]
     contenders: list[Contender] = []
     for name in SHAPES:
-        changes = [f"train.batch_size={batch}", *net_changes(sizes[name]["net"], data.size)]
-        contenders.append(Ours(name, "dogs", [*PLAIN, *changes], data, steps))
-    plain = [*PLAIN, f"train.batch_size={batch}"]
-    if LUCIDRAINS in found:
-        module, width = found[LUCIDRAINS], scale.peer_width
-        its = lambda: peers.lucidrains_unet(module, width)  # noqa: E731
-        contenders += [
-            Lucidrains("lucidrains", module, data, batch, width, steps),
-            Ours("lucidrains' net in ours", "dogs", plain, data, steps, its),
-        ]
-    if DIFFUSERS in found:
-        other, narrow = found[DIFFUSERS], sizes[DIFFUSERS]["width"]
-        contenders.append(Diffusers("diffusers", other, data, batch, narrow, steps))
+        changes = [*plain, *net_changes(sizes[name]["net"], data.size)]
+        contenders.append(Ours(name, "dogs", changes, data, steps))
+    if peer == LUCIDRAINS:
+        width = scale.peer_width
+        contenders.append(Lucidrains(NAMES[peer], module, data, batch, width, steps))
+        build = lambda: peers.lucidrains_unet(module, width)  # noqa: E731
+    else:
+        width = sizes[peer]["width"]
+        contenders.append(Diffusers(NAMES[peer], module, data, batch, width, steps))
         if data.device.type == "cuda":
-            contenders.append(Diffusers("diffusers, bf16", other, data, batch, narrow, steps, True))
-        same = lambda: peers.diffusers_unet(other, narrow, data.size)  # noqa: E731
-        contenders.append(Ours("diffusers' net in ours", "dogs", plain, data, steps, same))
+            name = f"{NAMES[peer]}, bf16"
+            contenders.append(Diffusers(name, module, data, batch, width, steps, True))
+        build = lambda: peers.diffusers_unet(module, width, data.size)  # noqa: E731
+    contenders.append(Ours(SAME_NET, "dogs", plain, data, steps, build))
     return run(contenders, scale.turns, data.device)
 
 

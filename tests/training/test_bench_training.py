@@ -210,7 +210,7 @@ def racing(**speeds):
 
 def peers_race():
     names = {"ours": 30.0, "ours, full resolution": 20.0, "lucidrains": 10.0}
-    names |= {"lucidrains' net in ours": 15.0}
+    names |= {speed.SAME_NET: 15.0}
     time = Time()
     toys = [Toy(name, 1 / rate, time) for name, rate in names.items()]
     return race(toys, Turns(1.0, 0.0, 2, time), CPU)
@@ -218,13 +218,14 @@ def peers_race():
 
 def test_the_report_says_what_is_met_and_what_is_not_asked_here():
     sizes = {"target": 5e8, "ours": {"times": 1.2}}
-    part = report.peers_part(peers_race(), sizes, ["diffusers takes no part: gone"], gpu=False)
+    result = {"sizes": sizes, "races": {"denoising_diffusion_pytorch": peers_race()}}
+    part = report.peers_part(result, ["diffusers takes no part: gone"], gpu=False)
     text = "\n".join(part.lines)
     assert part.demands == [("1.1 times lucidrains", "3.00 times", True)]
     assert "| lucidrains | 3.00 | 2.00 | 1.50 |" in text
     assert "ours costs 1.200 times the target" in text and "diffusers takes no part" in text
-    slow = report.peers_part(peers_race(), sizes, [], gpu=True)
-    assert slow.demands[0][2] is True  # 3 times is more than 1.5
+    assert report.peers_part(result, [], gpu=True).demands[0][0] == "1.5 times lucidrains"
+    assert report.peers_part({}, ["both gone"], gpu=True).demands == []
 
     result = {f"{speed.OURS}, 16": {}, f"{speed.SEED}, 16": {}}
     time = Time()
