@@ -85,7 +85,7 @@ def arguments() -> argparse.Namespace:
     add("--guidance", type=float, default=1.5, help="strength of the flagship's")
     add("--preset", choices=CANDIDATES, default="dogs", help="the flagship")
     add("--size", type=int, default=64, help="side of the pictures")
-    add("--piece", type=float, default=240, help="seconds after which no new work is begun")
+    add("--piece", type=float, default=180, help="seconds after which no new work is begun")
     add("--work", type=Path, default=ROOT / ".cache" / "training-bench", help="what is remembered")
     add("--output", type=Path, default=ROOT / "bench" / "results")
     add("--device", default="auto")

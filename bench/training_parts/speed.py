@@ -129,6 +129,7 @@ def equal_sizes(scale: Scale, data: Trained, found: dict[str, Any]) -> dict[str,
 # patch, multipliers, blocks: the flagship's shape first, and deeper or shallower ones to come near
 SHAPES = {
     "ours": [(2, (1, 2, 2), blocks) for blocks in (3, 2, 4)],
+    "ours, 4x4 patches": [(4, (1, 2), blocks) for blocks in (3, 2, 4)],
     "ours, full resolution": [(1, (1, 2, 2, 2), blocks) for blocks in (3, 2, 4)],
 }
 

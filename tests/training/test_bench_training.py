@@ -209,7 +209,12 @@ def racing(**speeds):
 
 
 def peers_race():
-    names = {"ours": 30.0, "ours, full resolution": 20.0, "lucidrains": 10.0}
+    names = {
+        "ours": 30.0,
+        "ours, 4x4 patches": 40.0,
+        "ours, full resolution": 20.0,
+        "lucidrains": 10.0,
+    }
     names |= {speed.SAME_NET: 15.0}
     time = Time()
     toys = [Toy(name, 1 / rate, time) for name, rate in names.items()]
@@ -222,7 +227,7 @@ def test_the_report_says_what_is_met_and_what_is_not_asked_here():
     part = report.peers_part(result, ["diffusers takes no part: gone"], gpu=False)
     text = "\n".join(part.lines)
     assert part.demands == [("1.1 times lucidrains", "3.00 times", True)]
-    assert "| lucidrains | 3.00 | 2.00 | 1.50 |" in text
+    assert "| lucidrains | 3.00 | 4.00 | 2.00 | 1.50 |" in text
     assert "ours costs 1.200 times the target" in text and "diffusers takes no part" in text
     assert report.peers_part(result, [], gpu=True).demands[0][0] == "1.5 times lucidrains"
     assert report.peers_part({}, ["both gone"], gpu=True).demands == []
