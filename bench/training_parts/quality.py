@@ -25,7 +25,7 @@ from pipeline.workspace import atomic_write, write_json
 from training_parts.ours import Trained, load
 from training_parts.peers import Lucidrains, quiet
 from training_parts.pieces import Pieces
-from training_parts.race import Contender
+from training_parts.race import Contender, allow
 from training_parts.seed004 import Seed004
 
 FLAGSHIP, LUCID, SEED = "flagship", "lucidrains", "seed 004"
@@ -61,6 +61,7 @@ class Long:
     def contender(self) -> Any:
         """As it stood when it was last saved."""
         one = self.make()
+        allow(one.tf32)
         if self.done["state"] is not None:
             self.take(one, self.folder / self.done["state"])
         return one

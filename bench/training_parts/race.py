@@ -74,13 +74,18 @@ def _turn(
     one: Contender, seconds: float, clock: Callable[[], float], device: torch.device
 ) -> tuple[float, float]:
     """Images a second, and CPU milliseconds a picture."""
-    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = one.tf32
+    allow(one.tf32)
     images, started, cpu = 0, clock(), time.process_time()
     while not images or clock() - started < seconds:
         images += one.advance()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return images / (clock() - started), 1000 * (time.process_time() - cpu) / images
+
+
+def allow(tf32: tuple[bool, bool]) -> None:
+    """TensorFloat-32 as a contender has it, whatever the one before it had."""
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
 
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> float:
