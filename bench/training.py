@@ -60,7 +60,7 @@ def main() -> None:
     device = resolve_device(options.device, "--device")
     pictures = load_pictures(options.data, options.size, options.work)
     data = prepare(pictures, device, options)
-    pieces = Pieces(data.work, options.piece)
+    pieces = Pieces(data.work, options.piece, options.longest)
     found, absent = peers.find(options.peers)
     results: dict[str, Any] = {"absent": absent}
     try:
@@ -86,6 +86,7 @@ def arguments() -> argparse.Namespace:
     add("--preset", choices=CANDIDATES, default="dogs", help="the flagship")
     add("--size", type=int, default=64, help="side of the pictures")
     add("--piece", type=float, default=180, help="seconds after which no new work is begun")
+    add("--longest", type=float, default=480, help="seconds after which a training is interrupted")
     add("--work", type=Path, default=ROOT / ".cache" / "training-bench", help="what is remembered")
     add("--output", type=Path, default=ROOT / "bench" / "results")
     add("--device", default="auto")

@@ -22,18 +22,35 @@ class Pieces:
 
     Args:
         folder: a JSON file for each result, and whatever the work itself keeps there.
-        seconds: after which no new work is begun.
+        seconds: after which no new work is begun; longest: after which work that can be
+            interrupted is.
     """
 
     def __init__(
-        self, folder: Path, seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        folder: Path,
+        seconds: float,
+        longest: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.folder, self.seconds, self.clock = folder, seconds, clock
+        self.folder, self.seconds, self.longest, self.clock = folder, seconds, longest, clock
         self.started = clock()
+
+    def within(self, folder: Path) -> Pieces:
+        """Results in another folder, in the same time."""
+        other = Pieces(folder, self.seconds, self.longest, self.clock)
+        other.started = self.started
+        return other
 
     @property
     def left(self) -> float:
+        """Seconds in which new work may begin."""
         return self.seconds - (self.clock() - self.started)
+
+    @property
+    def rest(self) -> float:
+        """Seconds that work which can be interrupted has."""
+        return self.longest - (self.clock() - self.started)
 
     def do(self, name: str, work: Callable[[], Result | None]) -> Result:
         """The result of ``work``, remembered from an earlier call if there was one.

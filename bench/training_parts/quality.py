@@ -64,6 +64,7 @@ class Long:
         allow(one.tf32)
         if self.done["state"] is not None:
             self.take(one, self.folder / self.done["state"])
+            torch.manual_seed(self.done["images"])  # not the first piece's order and noise again
         return one
 
     def train(self, seconds: float, left: float) -> bool:
@@ -182,10 +183,10 @@ class Quality:
 
     def run(self, pieces: Pieces) -> dict[str, Any]:
         """All of it, as far as the time goes (``MoreToDo``)."""
-        pieces = Pieces(self.folder, pieces.left)
-        pieces.do(FLAGSHIP, lambda: self._train_flagship(pieces.left))
+        pieces = pieces.within(self.folder)
+        pieces.do(FLAGSHIP, lambda: self._train_flagship(pieces.rest))
         for name, peer in self.peers.items():
-            pieces.do(name, lambda peer=peer: self._train(peer, pieces.left))
+            pieces.do(name, lambda peer=peer: self._train(peer, pieces.rest))
         names = [FLAGSHIP, *self.peers]
         for name in names:
             self._draw(name, pieces)

@@ -185,14 +185,15 @@ def test_pieces_are_remembered_and_no_work_begins_after_the_time(tmp_path):
 
         return run
 
-    pieces = Pieces(tmp_path, 100, time)
+    pieces = Pieces(tmp_path, 100, 150, time)
     assert pieces.do("a b", work("a", {"x": 1})) == {"x": 1}
     with pytest.raises(MoreToDo):
         pieces.do("long", work("long", None))  # not finished: asked again
     pieces.do("c", work("c", {}))
     with pytest.raises(MoreToDo):
         pieces.do("d", work("d", {}))
-    again = Pieces(tmp_path, 100, time)
+    assert (pieces.left, pieces.within(tmp_path / "x").rest) == (-20, 30)
+    again = Pieces(tmp_path, 100, 150, time)
     assert again.do("a b", work("a", {"x": 2})) == {"x": 1}
     assert again.do("long", work("long", {"y": 1})) == {"y": 1}
     assert calls == ["a", "long", "c", "long"]
