@@ -50,6 +50,7 @@ def run_cleanly(main: Callable[[], None]) -> None:
 
 def fail(message: str, exit_code: int) -> None:
     """Print ``message`` as one line on standard error and exit."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is leaving already
     sys.stdout.flush()
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(exit_code)

@@ -8,6 +8,8 @@ torch's DistributedDataParallel; processes are started by ``torchrun``.
 from __future__ import annotations
 
 import os
+import re
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -48,13 +50,16 @@ class Group:
         each = count // self.size
         return slice(self.rank * each, (self.rank + 1) * each)
 
-    def wrap(self, net: nn.Module, device: torch.device) -> nn.Module:
-        """``net``, made to average its gradients over the processes."""
+    def wrap(self, net: nn.Module, device: torch.device, unused: bool = False) -> nn.Module:
+        """``net``, made to average its gradients over the processes.
+
+        Args:
+            unused: whether some of its layers are never called; looking for them takes time.
+        """
         if self.size == 1:
             return net
         devices = [device] if device.type == "cuda" else None
-        # Labels are hidden in some batches only, and some seeds' nets have layers they never call.
-        return DistributedDataParallel(net, devices, find_unused_parameters=True)
+        return DistributedDataParallel(net, devices, find_unused_parameters=unused)
 
     def total(self, values: Tensor) -> Tensor:
         """The sum over the processes, on the device, waited for by nobody but it."""
@@ -117,16 +122,25 @@ def joined(device: torch.device) -> Iterator[Group]:
     try:
         control = dist.new_group(backend="gloo", timeout=PATIENCE)
         yield Group(dist.get_rank(), size, control)
+    except PipelineError as error:
+        if dist.get_rank():
+            sys.exit(error.exit_code)  # what befalls all of them the leader says
+        raise
     except RuntimeError as error:  # what a lost peer is reported as
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
         raise PipelineError(
-            f"another process of this training is gone ({reason}): the last checkpoint is whole, "
-            "the same command goes on from it"
+            f"another process of this training is gone ({_reason(error)}): the last checkpoint is "
+            "whole, the same command goes on from it"
         ) from None
     finally:
         dist.destroy_process_group()
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence, without the place in torch's own source that it starts with."""
+    text = re.sub(r"^\[[^\]]*\.\w+:\d+\]\s*", "", " ".join(str(error).split()))
+    return text.split(". ")[0] or type(error).__name__
 
 
 def without_averaging(net: nn.Module) -> AbstractContextManager[None]:

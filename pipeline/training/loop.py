@@ -33,7 +33,7 @@ from pipeline.training.events import (
     Stopped,
     TimeToSample,
 )
-from pipeline.training.meter import WARM_UP, Meter, flops_of_training, matmul_peak
+from pipeline.training.meter import WARM_UP, Meter, look_at, matmul_peak
 from pipeline.training.order import batch_indices, mixed_seed
 from pipeline.training.posthoc import FOLDER, write_snapshot
 
@@ -100,7 +100,11 @@ class Trainer:
             params.schedule.std,
         )
         # What is trained computes through the wrapper that averages gradients over processes.
-        self.learner = self._with(self.group.wrap(self.net, data.device))
+        self.summary = look_at(self.net, data.shape[1])
+        unused = self.summary.uncalled > 0
+        self.learner = self._with(self.group.wrap(self.net, data.device, unused))
+        # Makes the schedule's table, which could not be made within what is compiled.
+        denoiser.schedule.time(torch.ones(1, device=data.device))
         self.loss_of = Compiled(self._loss_of, self.compute.compiled)
         self.nimg = 0
         self.skipped = 0  # steps left out because they were not finite
@@ -304,9 +308,9 @@ class Trainer:
 
     def _meters(self) -> tuple[Meter, Meter]:
         """One for the log lines, one for the prediction."""
-        flops = flops_of_training(self.net, self.data.shape[1])
+        flops, budget = self.summary.flops, self.params.images
         peak = self.group.size * matmul_peak(self.data.device, self.compute.dtype)
-        return Meter(flops, peak, self.params.images), Meter(flops, peak, self.params.images)
+        return Meter(flops, peak, budget), Meter(flops, peak, budget)
 
     def _log(self) -> None:
         """Add the window's means to the history and start a new window."""

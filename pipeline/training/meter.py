@@ -10,17 +10,15 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from pipeline.net_summary import summarise
+from pipeline.net_summary import Summary, summarise
 
 FORWARD_AND_BACK = 3  # a backward pass computes two products for each of the forward pass
 WARM_UP = 10  # steps that predict nothing: kernels are chosen
 
 
-def flops_of_training(net: nn.Module, size: int, channels: int = 3) -> int:
-    """Floating-point operations of one training image: those of convolutions, matrix products and
-    attention, 2 a multiply-add, three forward passes' worth."""
-    shapes = copy.deepcopy(net).to("meta")
-    return FORWARD_AND_BACK * summarise(shapes, size, channels).flops
+def look_at(net: nn.Module, size: int, channels: int = 3) -> Summary:
+    """The summary of ``net`` for pictures of side ``size``, from shapes alone."""
+    return summarise(copy.deepcopy(net).to("meta"), size, channels)
 
 
 @lru_cache
@@ -44,7 +42,9 @@ class Meter:
     """Counts images and the time spent on them, what lies between the steps apart.
 
     Args:
-        flops: operations a training image takes; peak: operations a second of all devices together.
+        flops: operations of one forward pass for one picture: convolutions, matrix products and
+            attention, 2 a multiply-add. A training image takes three times as many.
+        peak: operations a second of all devices together.
         budget: images in all; clock: seconds, for tests.
     """
 
@@ -55,7 +55,7 @@ class Meter:
         budget: int,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.flops, self.peak, self.budget = flops, peak, budget
+        self.flops, self.peak, self.budget = FORWARD_AND_BACK * flops, peak, budget
         self._clock = clock
         self._started = clock()
         self._images, self._busy = 0, 0.0

@@ -13,7 +13,7 @@ from pipeline.model import Architecture, initialise, load_model, save_model
 from pipeline.nets.unet import AUGMENTATIONS
 from pipeline.params import NetParams, TrainParams, from_document
 from pipeline.training import augment
-from pipeline.training.batch import pictures
+from pipeline.training import batch as draws
 
 NET = NetParams(width=16, patch=4, multipliers=[1], blocks=1, attention=[4], dropout=0.1)
 PARAMS = TrainParams(net=NET, images=64, batch_size=8, log_every=16)
@@ -151,7 +151,7 @@ def test_what_was_done_is_told_to_the_net_and_zero_is_not_to_be_told(tmp_path):
     one = make(tmp_path, augment=1.0)
     batch, images, labels = one.batch(), one.data.images[:8], one.data.labels[:8]
     sigma, eps, told = batch.sigma, batch.eps, batch.told
-    x0 = pictures(images, batch.flip, batch.turns, told)
+    x0 = draws.pictures(images, batch.flip, batch.turns, told)
     net = one.denoiser.net.eval()
     for weight in net.parameters():
         if not weight.any():  # wake what starts at zero
