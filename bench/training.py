@@ -143,20 +143,8 @@ def measure(
     scale = scale_of(data.device, options)
     if section == "seed":
         return pieces.do("seed", lambda: speed.against_seed(scale, data))
-    if section == "peers" and not found:
-        return {}
     if section == "peers":
-        sizes = pieces.do("sizes", lambda: speed.equal_sizes(scale, data, found))
-        return {
-            "sizes": sizes,
-            "races": {
-                peer: pieces.do(
-                    f"peer {peer}",
-                    lambda peer=peer: speed.against_peer(scale, data, peer, found, sizes),
-                )
-                for peer in found
-            },
-        }
+        return {peer: against(peer, pieces, scale, data, found) for peer in found}
     if section == "use":
         return {
             name: pieces.do(f"use {name}", lambda name=name: use.use_of(scale, data, name))
@@ -168,6 +156,14 @@ def measure(
             for name in speed.LEVERS
         }
     return Quality(options, pictures, data, found).run(pieces)
+
+
+def against(
+    peer: str, pieces: Pieces, scale: speed.Scale, data: Trained, found: dict[str, Any]
+) -> dict[str, Any]:
+    sizes = pieces.do(f"sizes {peer}", lambda: speed.equal_sizes(scale, data, peer, found))
+    race = pieces.do(f"peer {peer}", lambda: speed.against_peer(scale, data, peer, found, sizes))
+    return {"sizes": sizes, "race": race}
 
 
 # --------------------------------------------------------------------------- report

@@ -86,23 +86,18 @@ def peers_part(result: dict[str, Any], absent: list[str], gpu: bool) -> Part:
     if not result:
         return Part([title, "", *absent, ""], [])
     wanted = 1.5 if gpu else 1.1
-    far = [
-        f"{name} costs {one['times']:.3f} times the target."
-        for name, one in result["sizes"].items()
-        if isinstance(one, dict) and abs(one["times"] - 1) > CLOSE
-    ]
     lines = [
         title,
         "",
-        f"Every net costs {result['sizes']['target'] / 1e9:.2f} GFLOP a picture within 5 %. "
-        + " ".join([*far, *absent]),
         f"`{SAME_NET}` is the peer's very net in our Trainer: what differs is the loop alone.",
+        *absent,
         "",
     ]
     demands, rows = [], []
     against = [*SHAPES, SAME_NET]
-    for race in result["races"].values():
-        lines += speeds(race)
+    for one in result.values():
+        race = one["race"]
+        lines += [equal(one["sizes"]), "", *speeds(race)]
         for peer in (name for name in race if name not in against):
             rows.append([peer, *(f"{times(race, name, peer):.2f}" for name in against)])
             many = times(race, OURS, peer)
@@ -112,6 +107,17 @@ def peers_part(result: dict[str, Any], absent: list[str], gpu: bool) -> Part:
                 rows.append([f"{peer}, by CPU time", *(f"{value:.2f}" for value in cpu)])
     lines += ["Times as fast, medians of the rounds:", ""]
     return Part([*lines, *table(["", *against], rows)], demands)
+
+
+def equal(sizes: dict[str, Any]) -> str:
+    """How near our nets came to the cost of a peer's."""
+    far = [
+        f"{name} costs {sizes[name]['times']:.3f} times that."
+        for name in SHAPES
+        if name in sizes and abs(sizes[name]["times"] - 1) > CLOSE
+    ]
+    said = f"Every net costs {sizes['target'] / 1e9:.2f} GFLOP a picture within 5 %."
+    return " ".join([said.replace(" within", ", most within") if far else said, *far])
 
 
 def use_part(results: dict[str, dict[str, Any]], gpu: bool) -> Part:

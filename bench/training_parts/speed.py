@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import torch
+from torch import nn
 
 from pipeline.nets.unet import UNet
 from training_parts import peers
@@ -47,7 +49,7 @@ class Scale:
 
     Attributes:
         seed_width, seed_batches: of seed 004's net, and batches raced: its own first.
-        peer_width: of lucidrains' net, whose cost all others are brought to; batch: of that race.
+        peer_widths: of the peers' nets, to whose cost ours are brought; batch: of those races.
         presets: candidates for the flagship; shrink: changes on them.
         steps: of one ``advance`` of ours; of theirs it is 1 where a turn has few steps.
         turns: of every race.
@@ -55,8 +57,7 @@ class Scale:
 
     seed_width: int
     seed_batches: tuple[int, ...]
-    peer_width: int
-    width_step: int
+    peer_widths: dict[str, int]
     batch: int
     presets: tuple[str, ...]
     shrink: tuple[str, ...]
@@ -65,15 +66,14 @@ class Scale:
 
 
 CANDIDATES = ("dogs", "dogs-full", "dogs-patch4")
-GPU = Scale(64, (16, 128), 64, 8, 128, CANDIDATES, (), 16, Turns(5, 8, 4))
-CPU = Scale(
-    24, (16,), 16, 2, 16, CANDIDATES, ("train.net.width=32", "train.batch_size=16"), 1,
-    Turns(8, 4, 4),
-)  # fmt: skip
-QUICK = Scale(
-    8, (16,), 8, 2, 16, CANDIDATES[:1], ("train.net.width=16", "train.batch_size=16"), 1,
-    Turns(1, 0, 2),
-)  # fmt: skip
+WIDTHS = {LUCIDRAINS: 64, DIFFUSERS: 96}
+LESS = {LUCIDRAINS: 16, DIFFUSERS: 32}
+LEAST = {LUCIDRAINS: 8, DIFFUSERS: 16}
+NARROW = ("train.net.width=32", "train.batch_size=16")
+TINY = ("train.net.width=16", "train.batch_size=16")
+GPU = Scale(64, (16, 128), WIDTHS, 128, CANDIDATES, (), 16, Turns(5, 8, 4))
+CPU = Scale(24, (16,), LESS, 16, CANDIDATES, NARROW, 1, Turns(8, 4, 4))
+QUICK = Scale(8, (16,), LEAST, 16, CANDIDATES[:1], TINY, 1, Turns(1, 0, 2))
 
 
 def run(contenders: list[Contender], turns: Turns, device: torch.device) -> dict[str, Any]:
@@ -102,35 +102,35 @@ def against_seed(scale: Scale, data: Trained) -> dict[str, Any]:
 # --------------------------------------------------------------------------- peers
 
 
-def equal_sizes(scale: Scale, data: Trained, found: dict[str, Any]) -> dict[str, Any]:
-    """Widths at which all nets cost what lucidrains' net costs (diffusers', where it is alone)."""
-    size, widths = data.size, range(2 * scale.width_step, 257, scale.width_step)
-
-    def diffusers_cost(_shape: Any, width: int) -> float:
-        build = lambda: peers.diffusers_unet(found[DIFFUSERS], width, size)  # noqa: E731
-        return cost(theirs(build), size)["forward"]
-
-    if LUCIDRAINS in found:
-        build = lambda: peers.lucidrains_unet(found[LUCIDRAINS], scale.peer_width)  # noqa: E731
-        target = cost(theirs(build), size)["forward"]
-    else:
-        target = diffusers_cost(None, scale.peer_width)
-    sizes: dict[str, Any] = {"target": target}
+def equal_sizes(scale: Scale, data: Trained, peer: str, found: dict[str, Any]) -> dict[str, Any]:
+    """Our nets that cost what the peer's costs, in widths that kernels like: multiples of 8."""
+    build = peer_net(scale, data, peer, found)
+    sizes: dict[str, Any] = {"target": cost(theirs(build), data.size)["forward"]}
     for name, shapes in SHAPES.items():
-        (patch, multipliers, blocks), width, times = match(target, shapes, widths, ours_cost(size))
+        counted = ours_cost(data.size)
+        shape, width, times = match(sizes["target"], shapes, range(8, 257, 8), counted)
+        patch, multipliers, blocks = shape
         net = {"width": width, "patch": patch, "multipliers": list(multipliers), "blocks": blocks}
         sizes[name] = {"net": net, "times": times}
-    if DIFFUSERS in found:
-        _shape, width, times = match(target, [None], widths, diffusers_cost)
-        sizes[DIFFUSERS] = {"width": width, "times": times}
     return sizes
 
 
-# patch, multipliers, blocks: the flagship's shape first, and deeper or shallower ones to come near
+def peer_net(
+    scale: Scale, data: Trained, peer: str, found: dict[str, Any]
+) -> Callable[[], nn.Module]:
+    """Builds the peer's net at the width of this scale."""
+    module, width = found[peer], scale.peer_widths[peer]
+    if peer == LUCIDRAINS:
+        return lambda: peers.lucidrains_unet(module, width)
+    return lambda: peers.diffusers_unet(module, width, data.size)
+
+
+# patch, multipliers, blocks: the flagship's shape first, and others to come near
+THREE = ((1, 2, 2), (1, 2, 3), (1, 1, 2), (1, 2, 4))
 SHAPES = {
-    "ours": [(2, (1, 2, 2), blocks) for blocks in (3, 2, 4)],
-    "ours, 4x4 patches": [(4, (1, 2), blocks) for blocks in (3, 2, 4)],
-    "ours, full resolution": [(1, (1, 2, 2, 2), blocks) for blocks in (3, 2, 4)],
+    "ours": [(2, levels, blocks) for levels in THREE for blocks in (3, 2, 4)],
+    "ours, 4x4 patches": [(4, (1, k), blocks) for k in (2, 3, 1) for blocks in (3, 2, 4)],
+    "ours, full resolution": [(1, (*k, k[-1]), blocks) for k in THREE for blocks in (3, 2, 4)],
 }
 
 
@@ -168,17 +168,15 @@ def against_peer(
     for name in SHAPES:
         changes = [*plain, *net_changes(sizes[name]["net"], data.size)]
         contenders.append(Ours(name, "dogs", changes, data, steps))
+    width = scale.peer_widths[peer]
     if peer == LUCIDRAINS:
-        width = scale.peer_width
         contenders.append(Lucidrains(NAMES[peer], module, data, batch, width, steps))
-        build = lambda: peers.lucidrains_unet(module, width)  # noqa: E731
     else:
-        width = sizes[peer]["width"]
         contenders.append(Diffusers(NAMES[peer], module, data, batch, width, steps))
         if data.device.type == "cuda":
             name = f"{NAMES[peer]}, bf16"
             contenders.append(Diffusers(name, module, data, batch, width, steps, True))
-        build = lambda: peers.diffusers_unet(module, width, data.size)  # noqa: E731
+    build = peer_net(scale, data, peer, found)
     contenders.append(Ours(SAME_NET, "dogs", plain, data, steps, build))
     return run(contenders, scale.turns, data.device)
 
