@@ -56,6 +56,9 @@ PACKAGES = ("torch", "torchvision", "denoising-diffusion-pytorch", "accelerate",
 
 def main() -> None:
     options = arguments()
+    if options.data is None:
+        print("training: give --data, as --data data/dataset; on a GPU it means most")
+        return
     torch.set_num_threads(options.threads or torch.get_num_threads())
     device = resolve_device(options.device, "--device")
     pictures = load_pictures(options.data, options.size, options.work)
@@ -75,7 +78,7 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="the pictures, see above")
+    add("--data", type=Path, help="the pictures, see above; without them nothing is done")
     add("--peers", type=Path, help="a folder that holds the peers, where they are not installed")
     add("--quick", action="store_true", help="little of everything, to try it out")
     add("--only", nargs="+", choices=SECTIONS, help="these sections")
