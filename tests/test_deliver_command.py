@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Pipeline, command_line, project_folder
-from local_store import empty_store, history, stored
+from local_store import history, stored
 from mlflow_server import free_port
 
 from pipeline import spool
@@ -36,11 +36,6 @@ for seed in (1, 2):
             record.log_metrics({"train/loss": 1 / step}, step=step)
         record.log_image(np.zeros((8, 8, 3), np.uint8), "samples", 1300)
 """
-
-
-@pytest.fixture(scope="session")
-def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return empty_store(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture
@@ -101,7 +96,6 @@ def test_a_store_elsewhere_is_named_by_to(
     workspace: Workspace,
     brought: Path,
     tmp_path: Path,
-    fresh_store: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One that does not answer keeps the spools, and the error is a line for each."""
@@ -115,8 +109,8 @@ def test_a_store_elsewhere_is_named_by_to(
     assert "error: 2 of 2 not delivered" in away.err.splitlines()[-1]
     assert len(spool.spools(place)) == 2
 
-    shutil.copytree(fresh_store, tmp_path / "elsewhere")
-    other = f"sqlite:///{tmp_path / 'elsewhere' / 'mlflow.db'}"
+    # Not a copy of the common one: its pictures would go where that one's experiment says.
+    other = f"sqlite:///{empty_store(tmp_path / 'elsewhere') / 'mlflow.db'}"
     assert pipeline("deliver", str(place), "--to", other).code == 0
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     assert last_runs(workspace, 5) == []
