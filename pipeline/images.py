@@ -148,7 +148,8 @@ def _read_bytes(path: Path) -> bytes:
                 return head
             if os.fstat(file.fileno()).st_size > MAX_BYTES:
                 raise PictureError("too_large", f"the file is over {MAX_BYTES >> 20} MiB")
-            return head + file.read()
+            file.seek(0)
+            return file.read()
     except OSError as error:
         why = str(error.strerror).lower()
         raise PictureError("not_a_file", f"cannot be read: {why}") from None
@@ -189,7 +190,7 @@ def read_picture(
                 image.draft(None, (least, least))
             image.load()
             # The decoder is content once the last row is out; the file may still be cut short.
-            if kind == "jpg" and data.find(b"\xff\xd9", data.find(b"\xff\xda")) < 0:
+            if kind == "jpg" and data.rfind(b"\xff\xd9", data.find(b"\xff\xda")) < 0:
                 raise PictureError("corrupt", "truncated jpg")
             stored = image.size
             upright = _upright(image)

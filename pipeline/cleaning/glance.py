@@ -53,8 +53,8 @@ def glance(image: Image.Image) -> Glance:
     squashed = image.resize((SIDE, SIDE), method)
     upright = steps.planes(squashed)
     level = steps.planes(squashed.transpose(Image.Transpose.TRANSPOSE))
-    left, right = steps.frame(steps.deviation(upright))
-    top, bottom = steps.frame(steps.deviation(level))
+    left, right = steps.frame_of(upright)
+    top, bottom = steps.frame_of(level)
     if SIDE - left - right < _LEAST or SIDE - top - bottom < _LEAST:
         return Glance(NO_FRAME, 0.0, False, squashed)
     frame = (left / SIDE, top / SIDE, right / SIDE, bottom / SIDE)

@@ -56,6 +56,13 @@ def frame(deviation: np.ndarray) -> tuple[int, int]:
     return min(int(busy[0]), most), min(int(len(deviation) - 1 - busy[-1]), most)
 
 
+def frame_of(pixels: np.ndarray) -> tuple[int, int]:
+    """``frame`` of planes; most have none, which the first and the last column tell."""
+    if (deviation(pixels[:, :, [0, -1]]) >= _FRAME).all():
+        return 0, 0
+    return frame(deviation(pixels))
+
+
 def _band_edges(rows: int) -> np.ndarray:
     return np.linspace(0, rows, BANDS + 1).round().astype(np.int64)
 
