@@ -40,8 +40,7 @@ class Judged:
 
     From ``LINE`` on a picture is a collage. ``recall``: share of composed collages with straight
     joins that reach it; ``loose``: the same of scattered prints and insets. ``alarms``: the same of
-    some of the set's pictures, edited and as they are, of which some may be collages. All None for
-    the plain rule.
+    edited copies of the set's pictures, of which some may be collages. All None for the plain rule.
     """
 
     scores: np.ndarray
@@ -125,11 +124,11 @@ def _weigh(
     """Learn from the set's own pictures and the examples made of them, and judge the former.
 
     What a first look clears is no collage, and of the set only what it does not clear is learnt
-    from: the examples, all of which are measured wholly, stand for the others.
+    from: the edited copies, all of which are measured wholly, stand for the others.
     """
     features = np.concatenate([matrix[usable], *(part.features for part in made)])[:, USED]
     of = np.concatenate([usable, *shown])
-    # A sheet's pictures share a fold, which the last of them, shown by itself, tells.
+    # A sheet's pictures share a fold, and its edited copies, which come last, tell which.
     folds = [np.full(len(part), fold[part[-1]] if len(part) else 0) for part in shown]
     count, collage = len(usable), of < 0
     loose = np.concatenate([np.zeros(count, bool), *(part.loose for part in made)])

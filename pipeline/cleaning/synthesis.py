@@ -1,8 +1,8 @@
 """Examples to learn from, made of a set's own pictures: nobody has labelled any collages.
 
 ``examples`` is a plain function from a few pictures to what is measured on collages of them and on
-the same pictures one by one, as they are and framed, captioned, marked and saved again: what a
-collage shares with a picture that was merely edited must not count against the picture.
+the same pictures one by one, framed, captioned, marked and saved again: what a collage shares with
+a picture that was merely edited must not count against the picture.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipeline.cleaning.measure import DRAFT
 from pipeline.images import PictureError, open_picture
 
 # Raise when other examples would be made of the same pictures.
-VERSION = 8
+VERSION = 7
 
 _LONG = (420, 900)
 _QUALITIES = (30, 50, 70, 85, 92)  # the blocks of strong compression make edges of their own
@@ -137,7 +137,7 @@ def saved(image: Image.Image, rng: random.Random) -> Image.Image:
 
 
 def examples(task: Task) -> Examples:
-    """Collages of the task's pictures, and each picture edited and as it is."""
+    """Collages of the task's pictures, and one edited copy of each picture."""
     rng = random.Random(task.seed)
     pictures, places = [], []
     for place, path in enumerate(task.paths):
@@ -154,10 +154,10 @@ def examples(task: Task) -> Examples:
     ]
     # One each: an unknown collage among the pictures is a false witness, and need not be five.
     single = [edited(picture, rng.randint(*_LONG), rng) for picture in pictures]
-    shown = [saved(sheet, rng) for sheet in (*(sheet for sheet, _ in made), *single)] + pictures
+    shown = [saved(sheet, rng) for sheet in (*(sheet for sheet, _ in made), *single)]
     return Examples(
         np.stack([seams.evidence(sheet)[0].features for sheet in shown]),
-        np.array([-1] * len(made) + places * 2),
-        np.array([loose for _, loose in made] + [False] * (2 * len(places))),
+        np.array([-1] * len(made) + places),
+        np.array([loose for _, loose in made] + [False] * len(places)),
         np.array([glance(sheet).suspect for sheet in shown]),
     )
