@@ -293,10 +293,10 @@ def _mark_links(contents: list[_Content], pairs: Pairs) -> None:
 
 def _number_groups(rows: list[Row], contents: list[_Content], pairs: Pairs) -> None:
     """Number what links of likeness connect, however far and through whatever was dropped
-    (``photo``), and the same with the cells of a sheet linked too, as they often show one dog
+    (``linked``), and the same with the cells of a sheet linked too, as they often show one dog
     (``group``)."""
     for row, number in zip(rows, _linked(rows, len(contents), pairs.i, pairs.j), strict=True):
-        row.photo = number
+        row.linked = number
     at = {row.file.name: row.content for row in rows}
     cells = [row for row in rows if row.cell is not None and row.content >= 0]
     sheet = [(row.content, at[row.cell.part_of]) for row in cells if row.cell is not None]

@@ -33,7 +33,7 @@ _DTYPES = {
     "keep": "bool",
     "reason": "str",
     "cluster": "int64",
-    "photo": "int64",
+    "linked": "int64",
     "group": "int64",
     "nearest": "str",
     "distance": "Int64",
@@ -67,7 +67,7 @@ class Cell:
 
 @dataclass
 class Row:
-    """A decision in the making, about one file. ``cluster``, ``photo`` and ``group`` are
+    """A decision in the making, about one file. ``cluster``, ``linked`` and ``group`` are
     -1 where it is alone."""
 
     file: File
@@ -78,7 +78,7 @@ class Row:
     reason: str = "kept"
     detail: str = ""
     cluster: int = -1
-    photo: int = -1
+    linked: int = -1
     group: int = -1
     conflict: bool = False
     nearest: str | None = None
@@ -98,7 +98,7 @@ def tabulate(
     """The table of the decisions.
 
     A row for each file: ``part_of`` and ``box`` say of a cell which collage it was cut from, and
-    where; ``cluster`` numbers files that show one photo, what stays among them; ``photo``, coarser,
+    where; ``cluster`` numbers files that show one photo, what stays among them; ``linked``, coarser,
     all that links of likeness connect; ``group`` all that these and a common sheet connect, so that
     nothing of a group may lie on both sides of a split.
 
@@ -123,7 +123,7 @@ def tabulate(
             "keep": row.keep,
             "reason": row.reason,
             "cluster": row.cluster,
-            "photo": row.photo,
+            "linked": row.linked,
             "group": row.group,
             "nearest": row.nearest,
             "distance": row.distance,
@@ -156,7 +156,7 @@ def counts(table: pd.DataFrame) -> dict[str, int]:
         "cells": len(cells),
         "cells_kept": int(cells["keep"].sum()),
         "clusters": int(table.loc[table["cluster"] >= 0, "cluster"].nunique()),
-        "label_conflicts": int(table.loc[table["conflict"], "photo"].nunique()),
+        "label_conflicts": int(table.loc[table["conflict"], "linked"].nunique()),
         "flat": int((files["std"] < FLAT).sum()),
         "breeds": int(table.loc[table["keep"], "breed"].nunique()),
     }

@@ -145,7 +145,7 @@ def test_conflicts_of_two_cells_of_one_sheet_are_two(folder, pictures):
     pictures.save(folder / "boxer/another.jpg", photo)
     table = split(folder)
     torn = table[table["conflict"]]
-    assert torn["photo"].nunique() == 2 and torn["group"].nunique() == 1
+    assert torn["linked"].nunique() == 2 and torn["group"].nunique() == 1
     assert counts(table.reset_index())["label_conflicts"] == 2
 
 
