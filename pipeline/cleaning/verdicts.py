@@ -98,9 +98,9 @@ def tabulate(
     """The table of the decisions.
 
     A row for each file: ``part_of`` and ``box`` say of a cell which collage it was cut from, and
-    where; ``cluster`` numbers files that show one photo, what stays among them; ``linked``, coarser,
-    all that links of likeness connect; ``group`` all that these and a common sheet connect, so that
-    nothing of a group may lie on both sides of a split.
+    where; ``cluster`` numbers files that show one photo, what stays among them; ``linked``,
+    coarser, all that links of likeness connect; ``group`` all that these and a common sheet
+    connect, so that nothing of a group may lie on both sides of a split.
 
     Args:
         measured: a row per content, as ``work.measurements`` gives.
