@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Pipeline, command_line, project_folder
-from local_store import history, stored
+from local_store import empty_store, history, stored
 from mlflow_server import free_port
 
 from pipeline import spool
