@@ -110,6 +110,7 @@ def test_a_store_elsewhere_is_named_by_to(
     assert len(spool.spools(place)) == 2
 
     # Not a copy of the common one: its pictures would go where that one's experiment says.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     other = f"sqlite:///{empty_store(tmp_path / 'elsewhere') / 'mlflow.db'}"
     assert pipeline("deliver", str(place), "--to", other).code == 0
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
