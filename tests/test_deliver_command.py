@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import Pipeline, command_line, project_folder
+from command_line import Pipeline, project_folder
 from local_store import empty_store, history, stored
 from mlflow_server import free_port
 
@@ -44,13 +44,6 @@ def workspace(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch
     folder.mkdir()
     shutil.copytree(fresh_store, folder / "mlruns")
     return project_folder(folder, monkeypatch)
-
-
-@pytest.fixture
-def pipeline(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Pipeline:
-    return command_line(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session")
