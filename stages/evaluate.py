@@ -21,6 +21,7 @@ from pipeline.dataset.dataset import Dataset
 from pipeline.diffusion.sampling import Sampling
 from pipeline.errors import PipelineError, run_cleanly
 from pipeline.evaluation import montage
+from pipeline.evaluation.confusion import confusion_picture
 from pipeline.evaluation.features import LocalFeatures, cached_features
 from pipeline.evaluation.metrics import FLOOR, METRICS, Evaluation, Pictures, evaluate
 from pipeline.evaluation.plan import Plan, plan_samples
@@ -49,6 +50,7 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
     print(f"measuring {len(samples):,} samples against {len(train):,} pictures", flush=True)
     local = feature_net(space, dataset, train)
     result = evaluate(samples, train, held_out, dataset.classes, chosen.seed, local)
+    print(costs(result.seconds), flush=True)
     figures = result.to_json()
 
     workspace.write_json(space.reports / "metrics.json", figures)
@@ -56,11 +58,14 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
         "samples": draw_grid(images, plan, dataset.classes),
         "denoising": draw_denoising(model, plan, chosen),
         "nearest": draw_nearest(samples, train, result, chosen.neighbours),
+        "confusion": confusion_picture(result.confusion, dataset.classes),
     }
     for name, picture in pictures.items():
         montage.write_png(space.reports / f"{name}.png", picture)
     write_page(space.reports, params, model.info, dataset.classes, space.clean / "review.html")
-    record(params, space, model, figures, pictures["samples"], speed)
+    seconds = {"eval/images_per_second": speed}
+    seconds |= {f"eval/seconds/{name}": value for name, value in result.seconds.items()}
+    record(params, space, model, figures, pictures["samples"], seconds, local.digest)
     return figures
 
 
@@ -165,7 +170,8 @@ def record(
     model: Model,
     figures: dict[str, Any],
     grid: np.ndarray,
-    speed: float,
+    seconds: dict[str, float],
+    features: str,
 ) -> None:
     """Put figures and pictures into the MLflow row of the training."""
     values = {
@@ -173,15 +179,18 @@ def record(
         for key, value in figures.items()
         if isinstance(value, (int, float))
     }
-    values["eval/images_per_second"] = speed
+    values |= seconds
     step = int(model.info.get("training", {}).get("images", 0))
     with recording.open_record(
-        space, params, of=training_run(space.models), tags={"stage": "evaluate"}
+        space,
+        params,
+        of=training_run(space.models),
+        tags={"stage": "evaluate", "features.local": features[:16]},
     ) as row:
         row.log_metrics(values | scraped(space.reports))
         row.log_table(scrape_table(space.reports), "scrape/outcomes.json")
         row.log_image(grid, "eval/samples", step)
-        for name in ("metrics.json", "denoising.png", "nearest.png", "index.html"):
+        for name in ("metrics.json", "denoising.png", "nearest.png", "confusion.png", "index.html"):
             row.log_artifact(space.reports / name, "reports")
 
 
@@ -231,6 +240,13 @@ def summary(figures: dict[str, Any]) -> str:
                 f"{metric.name:<{width}} {figures[metric.name]:>9.4g}{beside}   {metric.better}"
             )
     return "\n".join(lines)
+
+
+def costs(seconds: dict[str, float]) -> str:
+    """A line for whatever took time, the dearest first."""
+    width = max(map(len, seconds))
+    ordered = sorted(seconds.items(), key=lambda item: -item[1])
+    return "\n".join(f"  {name:<{width}} {value:>7.2f} s" for name, value in ordered)
 
 
 def main() -> None:
