@@ -7,6 +7,7 @@ already has, they get a row of their own under it.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,21 @@ import torch
 from pipeline import params as schema
 from pipeline import progress, recording, workspace
 from pipeline.dataset.dataset import Dataset
+from pipeline.devices import resolve_device
 from pipeline.diffusion.sampling import Sampling
 from pipeline.errors import PipelineError, run_cleanly
 from pipeline.evaluation import montage
 from pipeline.evaluation.confusion import confusion_picture
 from pipeline.evaluation.features import LocalFeatures, cached_features
-from pipeline.evaluation.metrics import FLOOR, METRICS, Evaluation, Pictures, evaluate
+from pipeline.evaluation.inception import load_inception, small_sample_note
+from pipeline.evaluation.metrics import (
+    FLOOR,
+    METRICS,
+    Evaluation,
+    Extract,
+    Pictures,
+    evaluate,
+)
 from pipeline.evaluation.plan import Plan, plan_samples
 from pipeline.knobs import flatten
 from pipeline.model import Model, load_model
@@ -41,6 +51,7 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
     model = load_model(space.models, chosen.device)
     dataset = Dataset.load(space.dataset)
     check_fit(model, dataset)
+    inception = inception_of(chosen)  # refuses before any work
     counts = np.bincount(dataset.labels[dataset.train_indices], minlength=len(dataset.classes))
     plan = plan_samples(counts, chosen.samples, chosen.grid, chosen.seed)
 
@@ -49,7 +60,9 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
     train, held_out = split(dataset)
     print(f"measuring {len(samples):,} samples against {len(train):,} pictures", flush=True)
     local = feature_net(space, dataset, train)
-    result = evaluate(samples, train, held_out, dataset.classes, chosen.seed, local)
+    result = evaluate(samples, train, held_out, dataset.classes, chosen.seed, local, inception)
+    if inception and (note := small_sample_note(len(samples), len(train))):
+        print(note, file=sys.stderr, flush=True)
     print(costs(result.seconds), flush=True)
     figures = result.to_json()
 
@@ -95,6 +108,18 @@ def split(dataset: Dataset) -> tuple[Pictures, Pictures]:
         for rows in (dataset.train_indices, dataset.held_out_indices)
     )
     return train, held_out
+
+
+def inception_of(chosen: EvaluateParams) -> Extract | None:
+    """Inception's features, where params name its weights.
+
+    Raises:
+        ParamsError: they cannot be had.
+    """
+    if not chosen.inception:
+        return None
+    device = resolve_device(chosen.device, "evaluate.device")
+    return load_inception(chosen.inception, chosen.inception_sha256, device)
 
 
 def feature_net(space: Workspace, dataset: Dataset, train: Pictures) -> LocalFeatures:

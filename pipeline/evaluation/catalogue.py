@@ -164,8 +164,9 @@ METRICS = (
         "fid",
         "FID",
         "lower",
-        "Fréchet distance of Gaussians fitted to the features of Inception. Biased by the number "
-        "of pictures: compare only at equal counts, and not below 2,048.",
+        "Fréchet distance of Gaussians fitted to the features of Inception (pictures enlarged to "
+        "299 by TensorFlow 1's bilinear). Biased by the number of pictures: compare only at equal "
+        "counts, and not below 2,048.",
         weights=True,
     ),
     *map(_inception, _ON_FEATURES),
