@@ -1,16 +1,22 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
+import shlex
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from reports_folder import HOSTILE, MODEL
 
 from pipeline import params as schema
-from pipeline.report.page import number, render, reproduce, tables, used_params, write_page
+from pipeline.report.again import reproduce, used_params
+from pipeline.report.figures import number, tables
+from pipeline.report.origins import Origins
+from pipeline.report.page import render, write_page
 
 PARAMS = schema.from_document({"scheduler": "linear", "scrape": {"user_agent": "<b>me</b> 'x'"}})
 
@@ -45,7 +51,7 @@ def page(reports: Path) -> str:
 def test_names_from_outside_are_text_and_never_markup(page: str):
     elements = Elements(page)
     assert not elements.all("script", "iframe", "object")
-    assert len(elements.all("img")) == 3
+    assert len(elements.all("img")) == 8
     assert not any(name.startswith("on") for _, attrs in elements.found for name in attrs)
     for shown in ("<script>alert('breed')</script>", '"><img src=x onerror=alert(1)>', "<b>me</b>"):
         assert shown in elements.text
@@ -59,7 +65,7 @@ def test_nothing_is_asked_for_from_anywhere(page: str):
             assert str(attributes.get(name, "data:")).startswith("data:")
         if tag != "a":
             assert str(attributes.get("href", "#")).startswith("#")
-    assert not re.search(r"https?://", page)
+    assert not re.search(r"https?://", page)  # a page without an origin has no link either
     assert not re.search(r"url\((?!#)|@import", page)
     policy = next(a["content"] for a in elements.all("meta") if "http-equiv" in a)
     assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -68,8 +74,13 @@ def test_nothing_is_asked_for_from_anywhere(page: str):
 def test_the_pictures_are_in_the_page_byte_for_byte(page: str, reports: Path):
     images = Elements(page).all("img")
     held = [base64.b64decode(str(a["src"]).partition(",")[2]) for a in images]
-    names = ("samples", "denoising", "nearest")
-    assert held == [(reports / f"{name}.png").read_bytes() for name in names]
+    names = [
+        "samples.png", "sweep.png", "denoising.webp", "", "denoising.png", "interpolation.png",
+        "nearest.png", "seen.png",
+    ]  # fmt: skip
+    still = held.pop(names.index(""))
+    assert still.startswith(b"\x89PNG")
+    assert held == [(reports / name).read_bytes() for name in names if name]
     assert (images[0]["width"], images[0]["height"]) == ("900", "400")
 
 
@@ -112,21 +123,52 @@ def test_the_params_of_the_training_are_those_the_model_remembers(page: str):
     assert "-S scheduler=cosine" in text and "-S seed=7" in text
 
 
-def test_the_command_names_what_differs_from_the_defaults_and_quotes_it():
+def test_the_command_names_what_differs_and_nothing_else():
     plain = used_params(schema.Params(), {})
     assert reproduce(plain) == "dvc repro"
     command = reproduce(used_params(PARAMS, MODEL))
     assert command.splitlines()[0] == "dvc exp run \\"
-    assert "'scrape.user_agent=<b>me</b> '\"'\"'x'\"'\"''" in command
     assert "train." not in command
 
 
-def test_the_review_is_linked_only_where_it_is(reports: Path, tmp_path: Path):
-    review = tmp_path / "review.html"
-    assert "review.html" not in render(reports, PARAMS, MODEL, HOSTILE, review)
-    review.write_text("")
-    links = Elements(render(reports, PARAMS, MODEL, HOSTILE, review)).all("a")
+@pytest.mark.parametrize("base", [{}, {"seed": 3, "scrape": {"sources": {"a": 1, "gallery": 80}}}])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"scheduler": "cosine", "scrape": {"user_agent": "<b>me</b> 'x' \"y\", a=[1] 5 % \u00fc"}},
+        {"scrape": {"sources": {"commons": 5}, "breeds": ["pug", "shih_tzu"], "contact": "1.0"}},
+        {"train": {"lr": 1e-5, "net": {"attention": []}, "flip": False}, "seed": 9},
+    ],
+)
+def test_dvc_reads_the_command_as_the_params_it_was_made_from(
+    tmp_path: Path, base: dict[str, Any], wanted: dict[str, Any]
+):
+    from dvc.utils.hydra import apply_overrides
+
+    start, end = (schema.to_dict(schema.from_document(one)) for one in (base, wanted))
+    start.pop("tracking"), end.pop("tracking")
+    words = shlex.split(reproduce(end, start).replace("\\\n", ""))
+    path = tmp_path / "params.yaml"
+    path.write_text(json.dumps(start))
+    assert words[:3] == ["dvc", "exp", "run"] and set(words[3::2]) == {"-S"}
+    apply_overrides(str(path), words[4::2])
+    assert schema.load(path) == schema.from_document(end)
+
+
+def test_the_review_is_linked_only_where_it_is(reports: Path):
+    assert "review.html" not in render(reports, PARAMS, MODEL, HOSTILE)
+    links = Elements(render(reports, PARAMS, MODEL, HOSTILE, Origins(review=True))).all("a")
     assert "../data/clean/review.html" in [a["href"] for a in links]
+
+
+def test_a_reason_leads_to_the_pictures_that_were_dropped_for_it(reports: Path):
+    review = reports / "../data/clean/review.html"
+    review.parent.mkdir(parents=True)
+    review.write_text('<section id="near_duplicate"></section><section id="browse"></section>')
+    page = render(reports, PARAMS, MODEL, HOSTILE, Origins(review=True))
+    links = [a["href"] for a in Elements(page).all("a")]
+    for name in ("near_duplicate", "browse"):
+        assert f"../data/clean/review.html#{name}" in links
 
 
 def test_equal_inputs_give_equal_bytes(reports: Path):
