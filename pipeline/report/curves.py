@@ -140,5 +140,5 @@ def draw_bars(names: Sequence[str], parts: Mapping[str, Sequence[int]], label: s
         axes.tick_params(axis="y", length=0)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.spines["left"].set_visible(False)
-        figure.legend(loc="outside upper right", ncols=3, frameon=False)
+        figure.legend(loc="outside upper left", ncols=3, frameon=False)
         return element(figure, label, prefix="bars")
