@@ -14,8 +14,9 @@ help:  ## this list
 demo: setup  ## run all five stages: from breeds to a trained generator
 	dvc repro
 
+# As many tests at once as there are cores; who is done takes over tests of the others.
 test: lint  ## lint and every test
-	OMP_NUM_THREADS=1 python -m pytest
+	OMP_NUM_THREADS=1 python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: setup  ## style, formatting, types
 	ruff check .

@@ -16,18 +16,16 @@ import hashlib
 import importlib.util
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
-from importlib import metadata
 from pathlib import Path
 from urllib.request import urlopen
 
+from reporting.parts import Part, processor, report, show, versions
 from scraping_parts.clients import NEEDS
 from scraping_parts.site import TILES, digest
 
@@ -73,14 +71,6 @@ class Measured:
     rate: float  # pictures a second
 
 
-@dataclass(frozen=True)
-class Part:
-    """A section of the report, and what it says about the demands: (what, how much, met)."""
-
-    lines: list[str]
-    demands: list[tuple[str, str, bool]]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the files, to try it out")
@@ -95,7 +85,7 @@ def main() -> None:
             latency(site, bench),
             memory(site, bench),
         ]
-    report(parts, busy, options.quick)
+    show(report("Scraping", setting(busy), parts), "scraping", keep=not options.quick)
 
 
 @contextlib.contextmanager
@@ -357,37 +347,14 @@ def memory(site: str, bench: Bench) -> Part:
 # --------------------------------------------------------------------------- report
 
 
-def report(parts: list[Part], busy: float, quick: bool) -> None:
-    names = ("selenium", "aiohttp", "icrawler", "gallery-dl")
-    versions = []
-    for name in names:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions.append(f"{name} {metadata.version(name)}")
-    text = "\n".join(
-        [
-            f"# Scraping, {date.today()}",
-            "",
-            f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python "
-            f"{platform.python_version()}, {', '.join(versions)}. Clients and servers share the "
-            "cores. Server: a bare asyncio protocol in a process of its own "
-            "(bench/scraping_parts/site.py). "
-            f"Load average before: {busy:.1f}. Medians of three unless said otherwise.",
-            "",
-            "| demand | measured | met |",
-            "|---|---|---|",
-            *(
-                f"| {what} | {value} | {'yes' if met else '**no**'} |"
-                for part in parts
-                for what, value, met in part.demands
-            ),
-            "",
-            *(line for part in parts for line in part.lines),
-        ]
+def setting(busy: float) -> str:
+    packages = versions(("selenium", "aiohttp", "icrawler", "gallery-dl"))
+    return (
+        f"{processor()}, {os.cpu_count()} cores, {packages}. Clients and servers share the "
+        "cores. Server: a bare asyncio protocol in a process of its own "
+        "(bench/scraping_parts/site.py). "
+        f"Load average before: {busy:.1f}. Medians of three unless said otherwise."
     )
-    print(text)
-    if not quick:
-        out = ROOT / "bench" / "results" / f"{date.today()}-scraping.md"
-        out.write_text(text)
 
 
 if __name__ == "__main__":

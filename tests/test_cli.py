@@ -15,7 +15,7 @@ from typing import Any
 import click
 import numpy as np
 import pytest
-from command_line import Pipeline, command_line, project_folder
+from command_line import Pipeline
 from PIL import Image
 
 from pipeline import cli
@@ -32,18 +32,6 @@ def same_signal_handler() -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    return project_folder(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def pipeline(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Pipeline:
-    return command_line(monkeypatch, capsys)
 
 
 @dataclass

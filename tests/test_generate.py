@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import Pipeline, command_line, project_folder
+from command_line import Pipeline
 from PIL import Image
 
 from pipeline.commands.generate import FILM, STRIP, draw
@@ -25,18 +25,6 @@ ARCHITECTURE = Architecture(
 )  # fmt: skip
 QUICK = ["--sampler", "ddim", "--steps", "6", "--guidance", "1.5"]
 HOW = Sampling("ddim", 6, 1.5)
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    return project_folder(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def pipeline(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Pipeline:
-    return command_line(monkeypatch, capsys)
 
 
 @pytest.fixture

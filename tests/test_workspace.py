@@ -96,7 +96,7 @@ def _hold(path: Path) -> None:
         time.sleep(60)
 
 
-def _wait_for(condition: object, limit: float = 10) -> None:
+def _wait_for(condition: object, limit: float = 60) -> None:
     end = time.monotonic() + limit
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < end, "waited in vain"

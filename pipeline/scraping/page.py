@@ -25,7 +25,7 @@ from selenium.common.exceptions import (
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.remote_connection import RemoteConnection
 from selenium.webdriver.remote.webdriver import WebDriver
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from pipeline.scraping.outcome import Candidate, Gathered, Outcome, Stop, Visit
 from pipeline.scraping.reader import Reader, Tile
@@ -60,7 +60,8 @@ def visit(
         return walk.gathered.visit(walk.pages(), wanted)
     except Stop as stop:
         # Of a page that never came there is nothing to keep, and the browser still waits for it.
-        kept = None if isinstance(stop.__context__, TimeoutException) else keep(driver, evidence)
+        waiting = isinstance(stop.__context__, TimeoutException | ReadTimeoutError)
+        kept = None if waiting else keep(driver, evidence)
         walk.save(stop.outcome)
         return walk.gathered.visit(stop.outcome, wanted, str(stop), kept)
 
@@ -155,8 +156,10 @@ class _Walk:
         try:
             with patience(self.driver, limits.wait + _GRACE):
                 self.driver.get(url)
-        except TimeoutException:
-            raise Stop(Outcome.OFFLINE, f"{url} gave no page in {limits.wait:g} s") from None
+        except (TimeoutException, ReadTimeoutError) as error:
+            late = ", nor did the browser say a word" if isinstance(error, HTTPError) else ""
+            reason = f"{url} gave no page in {limits.wait:g} s{late}"
+            raise Stop(Outcome.OFFLINE, reason) from None
         except WebDriverException as error:
             if "net::ERR_" not in str(error.msg):
                 raise

@@ -40,7 +40,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     return SimpleNamespace(table=found.table, folder=folder, address=address)
 
 
-def until(truth: Callable[[], object], seconds: float = 20) -> object:
+def until(truth: Callable[[], object], seconds: float = 60) -> object:
     end = time.monotonic() + seconds
     while not (value := truth()):
         assert time.monotonic() < end, "it did not come to pass"

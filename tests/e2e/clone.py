@@ -46,7 +46,7 @@ class Project:
     def run(self, *command: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run a command in the clone; ``code`` is the exit code expected (None: any)."""
         done = subprocess.run(
-            command, cwd=self.root, env=self.env, capture_output=True, text=True, timeout=300
+            command, cwd=self.root, env=self.env, capture_output=True, text=True, timeout=600
         )
         if code is not None and done.returncode != code:
             said = f"{done.stdout}\n{done.stderr}"
@@ -100,7 +100,7 @@ class Project:
         return list(client.search_runs(ids, order_by=["attributes.start_time ASC"]))
 
 
-def wait_for(condition: Callable[[], Any], what: str, limit: float = 120) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, limit: float = 300) -> Any:
     """Poll until ``condition`` gives something true, and return that."""
     end = time.monotonic() + limit
     while not (found := condition()):

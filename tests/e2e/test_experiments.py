@@ -38,7 +38,7 @@ def test_another_schedule_runs_train_and_evaluate_and_every_diff_shows_it(
 def test_two_queued_seeds_are_two_finished_runs_in_the_one_store(project: Project) -> None:
     project.dvc("exp", "run", "--queue", "-S", "seed=1,2")
     project.dvc("queue", "start", "-j", "2")
-    done = wait_for(lambda: settled(project), "the queue", 240)
+    done = wait_for(lambda: settled(project), "the queue", 600)
     assert re.findall(r"(Success|Failed)", done) == ["Success"] * 2, queue_logs(project, done)
     _, *queued = project.runs()
     assert [run.info.status for run in queued] == ["FINISHED"] * 2
@@ -87,6 +87,6 @@ def test_an_unknown_key_is_refused_before_anything_runs(project: Project) -> Non
 
 
 def test_a_rate_that_dvc_writes_in_short_form_is_a_number(project: Project) -> None:
-    project.dvc("exp", "run", "-S", "train.lr=1e-5", "-S", "train.images=32")
+    project.dvc("exp", "run", "-S", "train.lr=1e-5", "-S", "train.images=32", "train")
     assert re.search(r"lr: 1e-0?5", (project.root / "params.yaml").read_text())
     assert float(project.runs()[-1].data.params["train.lr"]) == 1e-5

@@ -46,12 +46,12 @@ def test_the_compare_link_shows_both_runs_with_what_differs(project: Project, br
     process = project.start(sys.executable, "-m", "pipeline.cli", "ui", "--port", port)
     log = project.root / ".cache" / "started.log"
     try:
-        wait_for(lambda: "/runs" in log.read_text(), "the UI", 180)
+        wait_for(lambda: "/runs" in log.read_text(), "the UI", 400)
         said = project.pipeline("compare", "--port", port)
         [link] = re.findall(r"http://127\.0\.0\.1:\S+", said)
         assert "seed" in said and "train.lr" not in said
         browser.get(link)
-        wait_for(lambda: "train.images" in text(browser), "the compare page", 90)
+        wait_for(lambda: "train.images" in text(browser), "the compare page", 300)
         browser.save_screenshot(str(project.root / ".cache" / "compare.png"))
         page = text(browser)
         assert "Comparing 2 Runs" in page and "other" in page
@@ -59,7 +59,7 @@ def test_the_compare_link_shows_both_runs_with_what_differs(project: Project, br
         assert hosts_asked(browser) == {f"127.0.0.1:{port}"}, "the UI works offline"
     finally:
         os.kill(process.pid, signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(100) == 0
     with contextlib.closing(socket.socket()) as probe:
         assert probe.connect_ex(("127.0.0.1", int(port))) != 0, "the server is gone"
 

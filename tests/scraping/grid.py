@@ -160,7 +160,7 @@ class Grid:
             for node in self.status()["nodes"]
         }
 
-    def wait_until_ready(self, patience: float = 40.0) -> None:
+    def wait_until_ready(self, patience: float = 150.0) -> None:
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError, ValueError):

@@ -87,7 +87,7 @@ def test_a_silent_driver_is_taken_for_dead_after_its_patience(tmp_path: Path) ->
         start = time.monotonic()
         with pytest.raises(BrowserGone):
             browser.driver.get("data:text/html,x")
-        assert time.monotonic() - start < 20
+        assert time.monotonic() - start < 60
     assert users_of(profile) == 0
 
 

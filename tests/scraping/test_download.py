@@ -139,7 +139,7 @@ def test_a_body_that_drips_ends_at_the_total_timeout(tmp_path: Path) -> None:
     with serving(drip) as site:
         start = time.monotonic()
         result = download([site.url("x")], tmp_path, allow=site.url(), timeout=0.4, retries=2)
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < 25, "the drip would take 50 s"
     assert [(each.reason, each.attempts) for each in result.values()] == [("timeout", 2)]
 
 
@@ -198,7 +198,7 @@ def test_a_disk_that_is_full_ends_the_pool_and_is_reported(tmp_path: Path) -> No
         with Downloads(Full(tmp_path), limits, lambda *_: None, crashes.put) as pool:
             for i in range(20):
                 pool.submit(site.url(str(i)), ("", str(i)))
-            error = crashes.get(timeout=10)
+            error = crashes.get(timeout=60)
             pool.submit(site.url("after"), ("", "after"))
     assert isinstance(error, OSError) and error.errno == errno.ENOSPC and crashes.empty()
 

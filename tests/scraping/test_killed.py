@@ -61,7 +61,7 @@ class Place:
         """Seconds of a run that nobody disturbs."""
         start = time.monotonic()
         process = self.start()
-        assert process.wait(120) == 0, process.stderr and process.stderr.read()
+        assert process.wait(400) == 0, process.stderr and process.stderr.read()
         return time.monotonic() - start
 
     def manifest(self) -> pd.DataFrame:

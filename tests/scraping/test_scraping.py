@@ -234,7 +234,7 @@ def started(stage: list[str], place: Workspace) -> subprocess.Popen[str]:
 
 
 def wait_for_store(place: Workspace, files: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 100
     while len(list((place.cache / "scrape" / "store").glob("*.jpg"))) < files:
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -251,7 +251,7 @@ def test_after_kill_9_a_run_fetches_only_what_is_missing(
         process.kill()
         process.communicate()
     assert not (place.raw / "manifest.parquet").exists()
-    output = started(stage, place).communicate(timeout=60)
+    output = started(stage, place).communicate(timeout=300)
     assert "90 files" in output[0], output
     assert browsers_of(place) == 0
     table = manifest(place)
@@ -268,7 +268,7 @@ def test_a_signal_leaves_with_the_right_code_and_no_browser(
     process = started(stage, place)
     wait_for_store(place, 5)
     process.send_signal(signum)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == code
     assert "pictures are kept and the next run continues" in said.splitlines()[-1]
     assert "Traceback" not in said

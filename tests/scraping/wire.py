@@ -127,7 +127,7 @@ def serving(answer: Answer, robots: Answer | bytes = NO_ROBOTS) -> Iterator[Wire
 
     thread = threading.Thread(target=loop.run_until_complete, args=(main(),), daemon=True)
     thread.start()
-    started.wait(10)
+    started.wait(60)
     try:
         yield wire
     finally:
