@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reports_folder import HOSTILE, MODEL
+from reports_folder import HOSTILE, MODEL, origins
 
 from pipeline import params as schema
 from pipeline.report.again import reproduce, used_params
@@ -57,6 +57,34 @@ def test_names_from_outside_are_text_and_never_markup(page: str):
         assert shown in elements.text
 
 
+def test_makers_licences_and_sources_are_text_and_their_addresses_safe(reports: Path):
+    elements = Elements(render(reports, PARAMS, MODEL, HOSTILE, origins()))
+    assert not elements.all("script", "i", "u", "iframe", "object")
+    for shown in ("<i>title</i>", "<u>own</u>", "from a<b", "<b>A</b>"):
+        assert shown in elements.text
+    links = [str(a["href"]) for a in elements.all("a")]
+    assert 'https://example.org/3?a=1&b="2' in links
+    assert not any(link.startswith(("javascript:", "data:", "file:", "gallery:")) for link in links)
+    assert all(a.get("rel") for a in elements.all("a") if "://" in str(a["href"]))
+
+
+def test_it_tells_commit_run_split_and_changed_params(reports: Path):
+    text = " ".join(Elements(render(reports, PARAMS, MODEL, HOSTILE, origins())).text.split())
+    assert f"git checkout {'c' * 40} dvc exp run" in text and f"run {'0' * 32}" in text
+    assert "6 pictures to train on, and 3 held out" in text
+    assert "changed here default" in text and "scheduler cosine linear" in text
+    assert text.index("scheduler cosine linear") < text.index("All params")
+    assert "470 different files" in text and "380 kept" in text and "6 to train on" in text
+
+
+def test_figures_nobody_explained_are_shown_all_the_same(reports: Path):
+    figures = json.loads((reports / "metrics.json").read_text())
+    figures |= {"unheard_of": 0.25, "costs": {"a": {"seconds": 3}, "b": {"seconds": 4}}}
+    (reports / "metrics.json").write_text(json.dumps(figures))
+    text = " ".join(Elements(render(reports, PARAMS, MODEL, HOSTILE)).text.split())
+    assert "unheard of 0.25" in text and "Costs seconds a 3 b 4" in text
+
+
 def test_nothing_is_asked_for_from_anywhere(page: str):
     elements = Elements(page)
     for tag, attributes in elements.found:
@@ -84,8 +112,9 @@ def test_the_pictures_are_in_the_page_byte_for_byte(page: str, reports: Path):
     assert (images[0]["width"], images[0]["height"]) == ("900", "400")
 
 
-def test_it_can_be_read_without_seeing_or_pointing(page: str):
-    elements = Elements(page)
+@pytest.mark.parametrize("origin", [None, origins()], ids=["bare", "full"])
+def test_it_can_be_read_without_seeing_or_pointing(reports: Path, origin: Origins | None):
+    elements = Elements(render(reports, PARAMS, MODEL, HOSTILE, origin))
     assert all(str(a["alt"]).strip() for a in elements.all("img"))
     assert elements.all("html")[0]["lang"] == "en"
     levels = [int(tag[1]) for tag, _ in elements.found if re.fullmatch(r"h[1-6]", tag)]
@@ -93,6 +122,9 @@ def test_it_can_be_read_without_seeing_or_pointing(page: str):
     assert all(b <= a + 1 for a, b in pairwise(levels))
     ids = [a["id"] for _, a in elements.found if "id" in a]
     assert len(ids) == len(set(ids))
+    assert len(elements.all("main")) == len(elements.all("header")) == len(elements.all("nav")) == 1
+    controls = [str(a["id"]) for a in elements.all("input")]
+    assert controls and controls == [a["for"] for a in elements.all("label")]
     targets = [str(a["href"])[1:] for a in elements.all("a") if str(a["href"]).startswith("#")]
     assert targets and set(targets) <= set(ids)
     assert all(a.get("scope") for a in elements.all("th"))
@@ -178,7 +210,13 @@ def test_equal_inputs_give_equal_bytes(reports: Path):
     assert (reports / "index.html").read_bytes() == first
 
 
-@pytest.mark.parametrize("missing", ["metrics.json", "samples.png", "loss.csv", "scrape.json"])
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "metrics.json", "samples.png", "sweep.png", "denoising.webp", "seen.png", "loss.csv",
+        "scrape.csv", "scrape.json", "dedupe.json",
+    ],
+)  # fmt: skip
 def test_what_is_missing_or_broken_is_left_out(reports: Path, missing: str):
     (reports / missing).write_bytes(b"\x00not this")
     assert "<main>" in render(reports, PARAMS, MODEL, HOSTILE)
