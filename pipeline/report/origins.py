@@ -17,6 +17,7 @@ from pipeline.dataset.dataset import HELD_OUT, TRAIN, Dataset
 from pipeline.errors import ParamsError
 from pipeline.evaluation.montage import spoken
 from pipeline.knobs import parse_yaml
+from pipeline.provenance import NOT_CODE
 from pipeline.raw import MANIFEST
 from pipeline.report.figures import Table
 from pipeline.tracking_store import charts_link, compare_link, ui_base
@@ -25,8 +26,6 @@ from pipeline.workspace import Workspace, committed, git_state
 REVIEW = "../data/clean/review.html"  # from the page
 UNSAID = "not said"
 _LICENCES = 24  # rows at most: sites may write anything
-# What DVC and this project rewrite themselves; the page names the params.
-_NOT_CODE = ("params.yaml", "dvc.lock", "reports")
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def origins_of(space: Workspace, dataset: Dataset, shown: np.ndarray | None = No
     Args:
         shown: indices into ``dataset`` of the pictures on the sheet of what the model saw.
     """
-    git = git_state(space.here, ignoring=_NOT_CODE)
+    git = git_state(space.here, ignoring=NOT_CODE)
     run, links = mlflow_links(space)
     return Origins(
         review=(space.clean / "review.html").is_file(),
