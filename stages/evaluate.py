@@ -61,10 +61,13 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
     samples = Pictures(images[plan.measured], plan.labels[plan.measured])
     train, held_out = split(dataset)
     print(f"measuring {len(samples):,} samples against {len(train):,} pictures", flush=True)
+    start = time.monotonic()
     local = feature_net(space, dataset, train)
+    trained = time.monotonic() - start
     result = evaluate(samples, train, held_out, dataset.classes, chosen.seed, local, inception)
     if inception and (note := small_sample_note(len(samples), len(train))):
         print(note, file=sys.stderr, flush=True)
+    result.seconds["feature net"] += trained
     print(costs(result.seconds), flush=True)
     figures = result.to_json()
 
