@@ -26,7 +26,9 @@ from pipeline.evaluation.plan import Plan, plan_samples
 from pipeline.knobs import flatten
 from pipeline.model import Model, load_model
 from pipeline.params import EvaluateParams, Params
+from pipeline.report.origins import origins_of
 from pipeline.report.page import write_page
+from pipeline.report.pictures import write_pictures
 from pipeline.workspace import Workspace
 
 FRAMES = 8
@@ -57,7 +59,12 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
     }
     for name, picture in pictures.items():
         montage.write_png(space.reports / f"{name}.png", picture)
-    write_page(space.reports, params, model.info, dataset.classes, space.clean / "review.html")
+    shown = write_pictures(
+        space.reports, model, dataset, plan, how_of(chosen), chosen.batch_size,
+        lambda rows: enlargement(model.size, rows),
+    )  # fmt: skip
+    origin = origins_of(space, dataset, shown)
+    write_page(space.reports, params, model.info, dataset.classes, origin)
     record(params, space, model, figures, pictures["samples"], speed)
     return figures
 
