@@ -9,6 +9,7 @@ import click
 
 from pipeline.commands.check import doctor
 from pipeline.commands.common import SETTINGS, Group, example
+from pipeline.commands.deliver import deliver
 from pipeline.commands.files import import_, list_params, preset
 from pipeline.commands.generate import generate
 from pipeline.commands.model import model
@@ -43,6 +44,7 @@ TOOLS = (
     sources,
     ui,
     compare,
+    deliver,
     gallery,
     doctor,
 )

@@ -264,6 +264,20 @@ def check_zombies(workspace: Workspace, fix: bool) -> Finding:
     return warn(f"RUNNING, but their process is gone: {_few(found)}", "pipeline doctor --fix")
 
 
+def check_spool(workspace: Workspace, _fix: bool) -> Finding:
+    """Do runs wait here that MLflow has not got?"""
+    from pipeline import spool
+
+    waiting = [
+        path
+        for path in spool.spools(spool.home(workspace))
+        if not spool.is_delivered(path) and not spool.is_written(path)
+    ]
+    if not waiting:
+        return ok("every run is delivered")
+    return warn(f"not in MLflow yet: {_few([path.name for path in waiting])}", "pipeline deliver")
+
+
 def check_disk(workspace: Workspace, _fix: bool) -> Finding:
     free = shutil.disk_usage(workspace.shared).free / 1e9
     text = f"{free:.0f} GB free at {workspace.shared}"
@@ -286,5 +300,6 @@ CHECKS: dict[str, Callable[[Workspace, bool], Finding]] = {
     "artifacts": check_moved,
     "MLflow store": check_store,
     "dead runs": check_zombies,
+    "spool": check_spool,
     "disk": check_disk,
 }

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from pipeline import params as schema
-from pipeline import progress, tracking, workspace
+from pipeline import progress, recording, workspace
 from pipeline.dataset.dataset import Dataset
 from pipeline.diffusion.sampling import Sampling
 from pipeline.errors import PipelineError, run_cleanly
@@ -167,8 +167,8 @@ def record(
     }
     values["eval/images_per_second"] = speed
     step = int(model.info.get("training", {}).get("images", 0))
-    with tracking.start_run(
-        space, params, run_id=training_run(space.models), tags={"stage": "evaluate"}
+    with recording.open_record(
+        space, params, of=training_run(space.models), tags={"stage": "evaluate"}
     ) as row:
         row.log_metrics(values | scraped(space.reports))
         row.log_table(scrape_table(space.reports), "scrape/outcomes.json")
@@ -200,12 +200,15 @@ def scrape_table(reports: Path) -> list[dict[str, Any]]:
     return table.to_dict("records")
 
 
-def training_run(models: Path) -> str | None:
-    """The MLflow run that models/ came from, if it is known."""
+def training_run(models: Path) -> dict[str, str]:
+    """Where the MLflow run that models/ came from is found; empty if that is not known."""
     try:
-        return json.loads((models / "run.json").read_text(encoding="utf-8")).get("run_id") or None
-    except (OSError, ValueError, AttributeError):
-        return None
+        note = json.loads((models / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(note, dict):
+        return {}
+    return {key: note[key] for key in ("run_id", "spool") if note.get(key)}
 
 
 def summary(figures: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ import torch
 from tqdm import tqdm
 
 from pipeline import params as schema
-from pipeline import progress, tracking, workspace
+from pipeline import progress, recording, workspace
 from pipeline.dataset.dataset import Dataset
 from pipeline.devices import resolve_device
 from pipeline.diffusion.sampling import Sampling
@@ -76,7 +76,7 @@ def run(params: Params, space: Workspace, fresh: bool = False) -> dict[str, Any]
         trainer = make_trainer(params, architecture, dataset, device, folder, group)
         resumed = trainer.resume()
         if not group.leads:
-            train(trainer, architecture, tracking.NullRun(), Aside(False))
+            train(trainer, architecture, recording.NoRecord(), Aside(False))
             return {"images": trainer.nimg, "loss": trainer.history[-1][1], "run": ""}
         for line in resumed:
             tqdm.write(f"warning: {line}")
@@ -94,9 +94,10 @@ def run(params: Params, space: Workspace, fresh: bool = False) -> dict[str, Any]
             save_model(space.models, architecture, trainer.ema.net, training, trainer.guide)
             keep_snapshots(folder / SNAPSHOTS, space.models / SNAPSHOTS)
             write_loss(space.reports / "loss.csv", trainer.history)
-            workspace.write_json(space.models / "run.json", record.reference())
             record.log_artifact(space.models / "model.json", "model")
             record.log_artifact(space.models / "weights.safetensors", "model")
+        # After the end, which waits a little for MLflow: now the run's id is known, if ever.
+        workspace.write_json(space.models / "run.json", record.reference())
     shutil.rmtree(folder)  # the model is written: the next training of this kind starts afresh
     return {"images": trainer.nimg, "loss": trainer.history[-1][1], "run": record.run_id}
 
@@ -150,19 +151,20 @@ def make_trainer(
 
 def open_run(
     params: Params, space: Workspace, folder: Path, dataset: Dataset, identity: str
-) -> tracking.Run:
-    """The MLflow run of this training: the one its state names, or a new one."""
+) -> recording.Record:
+    """The record of this training: the one its state names, or a new one."""
     note = folder / "run.json"
-    known = json.loads(note.read_text())["run_id"] if note.is_file() else None
+    known = json.loads(note.read_text()).get("spool") if note.is_file() else None
     tags = {"stage": "train", "data.digest": dataset.digest, "train.fingerprint": identity}
-    record = tracking.start_run(space, params, run_id=known, tags=tags)
+    record = recording.open_record(space, params, name=known or "", tags=tags)
     workspace.write_json(note, record.reference())
-    if not record.continued:
-        record.log_dataset("dataset", dataset.digest[:32], "data/dataset")
+    record.log_dataset("dataset", dataset.digest[:32], "data/dataset")
     return record
 
 
-def train(trainer: Trainer, architecture: Architecture, record: tracking.Run, aside: Aside) -> None:
+def train(
+    trainer: Trainer, architecture: Architecture, record: recording.Record, aside: Aside
+) -> None:
     """Run the loop; show, record and checkpoint what it yields."""
     for nimg, loss, lr, norm in trainer.history:
         # In the checkpoint, but a killed process may not have sent it; known steps are skipped.

@@ -13,6 +13,7 @@ import pytest
 
 from pipeline import doctor
 from pipeline.doctor import CHECKS, Finding, examine
+from pipeline.spool import Journal
 from pipeline.workspace import Workspace
 
 REPOSITORY = Path(__file__).parents[1]
@@ -178,6 +179,16 @@ def test_a_moved_store_and_a_dead_run_are_found_and_mended(workspace: Workspace)
         assert look(subject, moved, fix=True).level == "ok"
         assert look(subject, moved).level == "ok"
     assert look("MLflow store", moved).text.endswith("1 runs")
+
+
+def test_runs_that_wait_for_delivery_are_named(workspace: Workspace) -> None:
+    journal = Journal(workspace.cache / "spool" / "20260101-one")
+    journal.write("open")
+    assert look("spool", workspace).level == "ok", "a stage is still writing it"
+    journal.close()
+    found = look("spool", workspace)
+    assert found.level == "warn" and "20260101-one" in found.text
+    assert found.mend == "pipeline deliver"
 
 
 @pytest.mark.parametrize(("gigabytes", "level"), [(100, "ok"), (5, "warn"), (0.5, "bad")])

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from local_store import empty_store, forget_environment, history, stored, workspace_with
 from PIL import Image
 
 from pipeline import tracking
@@ -26,7 +27,6 @@ from pipeline.tracking_store import (
     import_mlflow,
     last_runs,
     moved_from,
-    open_store,
     relocate,
     store_uri,
     zombies,
@@ -39,27 +39,13 @@ PICTURE = np.zeros((8, 8, 3), np.uint8)
 
 @pytest.fixture(scope="session")
 def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated, empty store: the migration takes seconds, a copy none."""
-    workspace = Workspace(*[tmp_path_factory.mktemp("store")] * 2)
-    open_store(workspace, "dogs")
-    return workspace.mlruns
+    return empty_store(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture
 def workspace(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    for name in ("MLFLOW_TRACKING_URI", "DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
-        monkeypatch.delenv(name, raising=False)
-    shutil.copytree(fresh_store, tmp_path / "mlruns")
-    return Workspace(tmp_path, tmp_path)
-
-
-def stored(workspace: Workspace, run_id: str) -> Any:
-    return mlflow.MlflowClient(store_uri(workspace)).get_run(run_id)
-
-
-def history(workspace: Workspace, run_id: str, key: str) -> list[tuple[int, float]]:
-    client = mlflow.MlflowClient(store_uri(workspace))
-    return [(entry.step, entry.value) for entry in client.get_metric_history(run_id, key)]
+    forget_environment(monkeypatch)
+    return workspace_with(fresh_store, tmp_path)
 
 
 # ------------------------------------------------------------------ one run

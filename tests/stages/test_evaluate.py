@@ -243,7 +243,7 @@ def mlflow_home(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_training_without_a_known_run_is_no_obstacle(tmp_path: Path, text: str | None):
     if text is not None:
         (tmp_path / "run.json").write_text(text)
-    assert training_run(tmp_path) is None
+    assert training_run(tmp_path) == {}
 
 
 def test_the_command_prints_each_figure_beside_its_floor(

@@ -15,7 +15,7 @@ import torch
 from small_dataset import make_dataset
 
 from pipeline import params as schema
-from pipeline import workspace
+from pipeline import recording, spool, workspace
 from pipeline.diffusion.sampling import Sampling
 from pipeline.errors import PipelineError
 from pipeline.model import load_model
@@ -161,7 +161,7 @@ main()
 def test_a_bare_gpu_image_with_torch_and_pandas_is_enough(space):
     write_params(space)
     document = json.loads(space.params.read_text())
-    document["tracking"]["enabled"] = True  # asked for, not there: said, and done without
+    document["tracking"]["enabled"] = True  # asked for, not there: said, and kept for later
     space.params.write_text(json.dumps(document))
     environment = os.environ | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -170,7 +170,36 @@ def test_a_bare_gpu_image_with_torch_and_pandas_is_enough(space):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "mlflow is not installed" in done.stderr
+    assert recorded(space)["end"] == [{"status": "FINISHED"}]
     assert load_model(space.models, "cpu").info["training"]["images"] == 64
+
+
+def recorded(space):
+    """The events of the only spool, by kind, without their times."""
+    [folder] = spool.spools(spool.home(space))
+    found = {}
+    for event, _ in spool.read(folder):
+        found.setdefault(event.pop("do"), []).append(event)
+        event.pop("at")
+    return found
+
+
+def test_without_the_server_a_training_takes_its_usual_course(space, monkeypatch, tmp_path):
+    run(params(sample_every=32), space)
+    alone = outputs(space)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setattr(recording, "END_SECONDS", 0.1)
+    tracked = schema.from_document(
+        PARAMS | {"train": PARAMS["train"] | {"sample_every": 32}, "tracking": {"enabled": True}}
+    )
+    run(tracked, space)
+    assert outputs(space) == alone
+    events = recorded(space)
+    assert [event["step"] for event in events["metrics"]] == [16, 32, 48, 64]
+    assert [event["step"] for event in events["checkpoint"]] == [32, 64]
+    assert [event["step"] for event in events["image"]] == [32, 64]
+    reference = json.loads((space.models / "run.json").read_text())
+    assert reference["run_id"] == "" and (spool.home(space) / reference["spool"]).is_dir()
 
 
 def test_no_data_set_is_one_line(tmp_path):

@@ -1,0 +1,516 @@
+"""From a spool to a real MLflow store: once, however often it dies on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from local_store import (
+    client_of,
+    empty_store,
+    forget_environment,
+    history,
+    stored,
+    workspace_with,
+)
+from mlflow_server import Server, free_port
+from PIL import Image
+
+from pipeline import delivery, recording, spool
+from pipeline.delivery import SPOOL_TAG, deliver
+from pipeline.errors import PipelineError
+from pipeline.params import Params, from_document
+from pipeline.recording import Record, open_record
+from pipeline.spool import Cursor
+from pipeline.tracking_store import last_runs, zombies
+from pipeline.workspace import Workspace, exclusive
+
+MlflowException = delivery.MlflowException
+
+
+@pytest.fixture(scope="session")
+def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return empty_store(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    forget_environment(monkeypatch)
+    return workspace_with(fresh_store, tmp_path)
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process delivers what a record writes."""
+    monkeypatch.setattr(recording, "start_delivery", lambda *_: None)
+
+
+def begin(workspace: Workspace, name: str = "") -> Record:
+    return open_record(workspace, Params(seed=3), name=name, tags={"stage": "train"})
+
+
+def write(record: Record, folder: Path, steps: list[int]) -> None:
+    """What a training records at these steps."""
+    snapshot = folder / "snapshot"
+    snapshot.mkdir(exist_ok=True)
+    record.log_dataset("dogs", "ab" * 32, "data/dataset")
+    for step in steps:
+        record.log_metrics({"train/loss": 1 / step, "train/lr": 0.1}, step=step)
+        record.log_image(np.full((8, 8, 3), step, np.uint8), "samples", step)
+        (snapshot / "weights").unlink(missing_ok=True)
+        (snapshot / "weights").write_text(f"weights of {step}")
+        record.log_checkpoint(step, snapshot, {"loss": 1 / step})
+
+
+def training(workspace: Workspace, steps: list[int] = [10, 20]) -> Path:  # noqa: B006
+    """The spool of a finished training that nothing has delivered."""
+    with begin(workspace) as record:
+        write(record, workspace.here, steps)
+        record.log_metrics({"result": 7.0})
+        record.log_table([{"breed": "pug", "failed": 3}], "scrape/outcomes.json")
+        record.log_artifact(workspace.here / "snapshot" / "weights", "model")
+    return spool.home(workspace) / record.spool
+
+
+def content(workspace: Workspace) -> dict[str, Any]:
+    """Everything the only run in the store holds, without its random ids."""
+    [row] = last_runs(workspace, 10)
+    client = client_of(workspace)
+    run = client.get_run(row.run_id)
+    models = [client.get_logged_model(item.model_id) for item in run.outputs.model_outputs]
+    found = client.search_logged_models([row.experiment_id])
+    files = artifacts(client, row.run_id)
+    return {
+        "status": row.status,
+        "times": (run.info.start_time, run.info.end_time),
+        "params": row.params,
+        "tags": {k: v for k, v in row.tags.items() if k != "mlflow.runName"},
+        "metrics": {
+            key: [
+                (m.step, m.value, m.timestamp) for m in client.get_metric_history(row.run_id, key)
+            ]
+            for key in row.metrics
+        },
+        "checkpoints": sorted(
+            (int(m.tags["step"]), sorted((x.key, x.value, x.step) for x in m.metrics))
+            for m in models
+        ),
+        "all models": len(found),
+        "data": [item.dataset.digest for item in run.inputs.dataset_inputs],
+        "files": {path: file_content(client, row.run_id, path) for path in files},
+    }
+
+
+def file_content(client: Any, run_id: str, path: str) -> Any:
+    data = Path(client.download_artifacts(run_id, path)).read_bytes()
+    return json.loads(data) if path.endswith(".json") else data  # spaces do not count
+
+
+def artifacts(client: Any, run_id: str, folder: str = "") -> list[str]:
+    found = []
+    for item in client.list_artifacts(run_id, folder or None):
+        found += artifacts(client, run_id, item.path) if item.is_dir else [item.path]
+    return sorted(found)
+
+
+# ------------------------------------------------------------------ one delivery
+
+
+def test_a_run_arrives_with_all_that_was_recorded(workspace: Workspace, alone: None) -> None:
+    folder = training(workspace)
+    sent = deliver(workspace, folder)
+    assert not folder.exists(), "a delivered spool is removed"
+    assert sent.counts == {
+        "metric value": 5, "image": 2, "checkpoint": 2, "artifact": 1, "table": 1, "dataset": 1,
+    }  # fmt: skip
+    assert "5 metric values, " in str(sent) and not sent.refused
+    found = content(workspace)
+    assert found["status"] == "FINISHED" and found["tags"][SPOOL_TAG] == folder.name
+    assert found["params"]["seed"] == "3" and "evaluate.steps" not in found["params"]
+    assert [x[:2] for x in found["metrics"]["train/loss"]] == [(10, 0.1), (20, 0.05)]
+    assert [step for step, _ in found["checkpoints"]] == [10, 20]
+    assert found["files"]["checkpoints/000000010/weights"] == b"weights of 10"
+    assert found["files"]["model/weights"] == b"weights of 20"
+    [picture] = [name for name in found["files"] if "+step+20+" in name and name.endswith("png")]
+    [row] = last_runs(workspace, 1)
+    with Image.open(client_of(workspace).download_artifacts(row.run_id, picture)) as image:
+        assert image.getpixel((0, 0)) == (20, 20, 20)
+    assert sent.url.endswith(row.run_id)
+
+
+def test_delivered_twice_from_copies_elsewhere_is_delivered_once(
+    workspace: Workspace, alone: None, tmp_path: Path
+) -> None:
+    folder = training(workspace)
+    copies = [tmp_path / where / folder.name for where in ("usb stick", "mail")]
+    for copy in copies:
+        shutil.copytree(folder, copy)
+    deliver(workspace, copies[0])
+    once = content(workspace)
+    assert deliver(workspace, copies[1]).counts["metric value"] == 1  # the one without a step
+    deliver(workspace, folder)
+    assert content(workspace) == once
+
+
+class Killed(BaseException):
+    """Where the process dies: nothing of it is caught on the way."""
+
+
+STORE_CALLS = (
+    "create_run", "update_run", "log_batch", "log_inputs", "log_artifact", "log_artifacts",
+    "create_logged_model", "finalize_logged_model", "log_outputs", "set_tag", "log_dict",
+    "set_terminated",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_dying_after_any_single_step_changes_nothing(
+    anew: bool, workspace: Workspace, alone: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Every call to the store, every note of the cursor: each is once the last thing done.
+
+    Then it goes on by its cursor, or all over again from a copy of the spool.
+    """
+    folder = training(workspace, [10])
+    second = workspace_with(workspace.mlruns, tmp_path / "undisturbed")
+    copies = [tmp_path / name / folder.name for name in ("one", "two")]
+    for copy in copies:
+        shutil.copytree(folder, copy)
+    deliver(second, copies[0])
+
+    left = [0]
+
+    def dying(function: Any) -> Any:
+        def call(*args: Any, **more: Any) -> Any:
+            result = function(*args, **more)
+            left[0] -= 1
+            if left[0] == 0:
+                raise Killed
+            return result
+
+        return call
+
+    client = delivery.import_mlflow().MlflowClient
+    for name in STORE_CALLS:
+        monkeypatch.setattr(client, name, dying(getattr(client, name)))
+    monkeypatch.setattr(Cursor, "save", dying(Cursor.save))
+    deaths = 0
+    while True:
+        left[0] = deaths + 1
+        try:
+            deliver(workspace, folder)
+            break
+        except Killed:
+            deaths += 1
+            if anew:
+                shutil.rmtree(folder, ignore_errors=True)
+                shutil.copytree(copies[1], folder)
+    assert deaths > (15 if anew else 5)
+    died, undisturbed = content(workspace), content(second)
+    assert died == undisturbed
+
+
+KILLED_AT = """
+import os, signal, sys
+from pathlib import Path
+from pipeline import delivery
+from pipeline.spool import Cursor
+from pipeline.workspace import Workspace
+folder, root = map(Path, sys.argv[1:])
+for number in range(1, 100):
+    child = os.fork()  # mlflow is imported once for all
+    if child == 0:
+        left, save = [number], Cursor.save
+        def dies_between_sending_and_saving(self, folder):
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            save(self, folder)
+        Cursor.save = dies_between_sending_and_saving
+        delivery.deliver(Workspace(root, root), folder)
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(code, flush=True)
+    if code == 0:
+        break
+"""
+
+
+def test_killed_between_sending_and_noting_it(workspace: Workspace, alone: None) -> None:
+    folder = training(workspace, [10])
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_AT, str(folder), str(workspace.here)],
+        capture_output=True, text=True, check=False, timeout=240,
+    )  # fmt: skip
+    codes = [int(line) for line in done.stdout.split()]
+    assert codes[-1] == 0 and set(codes[:-1]) == {-9} and len(codes) >= 4, done.stderr
+    found = content(workspace)
+    assert found["status"] == "FINISHED" and found["all models"] == 1
+    assert [x[:2] for x in found["metrics"]["train/loss"]] == [(10, 0.1)]
+    assert len(found["metrics"]["result"]) == 1
+
+
+def test_two_deliverers_do_not_interfere(workspace: Workspace, alone: None) -> None:
+    folder = training(workspace)
+    with (
+        exclusive(folder / spool.LOCK, "the delivery"),
+        pytest.raises(PipelineError, match="already running"),
+    ):
+        deliver(workspace, folder)
+    deliver(workspace, folder)
+
+
+# ------------------------------------------------------------------ stopped and resumed
+
+
+def test_a_resumed_training_goes_on_with_its_run(workspace: Workspace, alone: None) -> None:
+    """Delivered between or not: one run, no step doubled, and the older value stays."""
+    with pytest.raises(KeyboardInterrupt), begin(workspace) as record:
+        write(record, workspace.here, [10, 20])
+        raise KeyboardInterrupt
+    folder = spool.home(workspace) / record.spool
+    deliver(workspace, folder)
+    assert content(workspace)["status"] == "KILLED" and not folder.exists()
+
+    again = begin(workspace, record.spool)
+    again.log_metrics({"train/loss": 9.0, "train/lr": 0.1}, step=20)
+    write(again, workspace.here, [20, 30])
+    again._journal.close()  # and then it is killed
+    with begin(workspace, record.spool) as last:
+        write(last, workspace.here, [30, 40])
+    deliver(workspace, folder)
+    found = content(workspace)
+    assert found["status"] == "FINISHED"
+    assert [x[:2] for x in found["metrics"]["train/loss"]] == [
+        (step, 1 / step) for step in (10, 20, 30, 40)
+    ]
+    assert [step for step, _ in found["checkpoints"]] == [10, 20, 30, 40]
+    assert len([name for name in found["files"] if name.startswith("images/")]) == 4 * 2
+    assert found["data"] == ["ab" * 16]
+
+
+def test_a_run_whose_process_died_is_killed_not_running(workspace: Workspace, alone: None) -> None:
+    record = begin(workspace)
+    record.log_metrics({"train/loss": 1.0}, step=1)
+    folder = spool.home(workspace) / record.spool
+    deliver(workspace, folder)
+    assert content(workspace)["status"] == "RUNNING" and folder.exists(), "it still writes"
+    record._journal.close()
+    with (folder / spool.EVENTS).open("ab") as file:
+        file.write(b'{"do": "metrics", "val')  # torn
+    deliver(workspace, folder)
+    assert content(workspace)["status"] == "KILLED" and zombies(workspace) == []
+
+
+def test_a_finished_run_is_not_taken_for_dead(workspace: Workspace, alone: None) -> None:
+    """Killed after the last note and before the spool was removed."""
+    folder = training(workspace)
+    work = delivery.Delivery(workspace, folder)
+    work.step()
+    deliver(workspace, folder)
+    assert content(workspace)["status"] == "FINISHED"
+
+
+def test_an_evaluation_finds_the_run_that_is_not_delivered_yet(
+    workspace: Workspace, alone: None
+) -> None:
+    folder = training(workspace)
+    reference = {"run_id": "", "spool": folder.name}
+    places = []
+    for steps in (18, 50):
+        params = from_document({"seed": 3, "evaluate": {"steps": steps}})
+        with open_record(workspace, params, of=reference, tags={"stage": "evaluate"}) as row:
+            row.log_metrics({"eval/swd": 2.0})
+        places.append(spool.home(workspace) / row.spool)
+    deliver(workspace, places[0])  # the training's goes first by itself
+    assert not folder.exists()
+    found = content(workspace)
+    assert found["params"]["evaluate.steps"] == "18" and "eval/swd" in found["metrics"]
+    deliver(workspace, places[1])
+    child, trained = last_runs(workspace, 5)
+    assert child.tags["mlflow.parentRunId"] == trained.run_id
+    assert child.params["evaluate.steps"] == "50"
+
+
+# ------------------------------------------------------------------ stores that fail
+
+
+def test_an_event_that_mlflow_refuses_does_not_keep_back_the_others(
+    workspace: Workspace, alone: None
+) -> None:
+    with begin(workspace) as record:
+        record.log_metrics({"a": 1.0, "not/../allowed": 2.0, "b": float("nan")}, step=1)
+        record.log_image(np.zeros((8, 8, 3), np.uint8), "samples", 1)
+        record.log_image(np.zeros((8, 8, 3), np.uint8), "samples", 2)
+        record.log_metrics({"a": 0.5}, step=2)
+    folder = spool.home(workspace) / record.spool
+    pictures = sorted((folder / spool.FILES).rglob("*.png"), key=os.path.getmtime)
+    pictures[0].write_bytes(b"half a picture")
+    pictures[1].unlink()
+    sent = deliver(workspace, folder)
+    assert len(sent.refused) == 3, sent.refused
+    found = content(workspace)
+    assert [x[:2] for x in found["metrics"]["a"]] == [(1, 1.0), (2, 0.5)] and "b" in found[
+        "metrics"
+    ]
+    assert found["status"] == "FINISHED"
+
+
+def test_a_store_that_fails_is_said_and_the_rest_is_sent_the_next_time(
+    workspace: Workspace, alone: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = training(workspace)
+    with monkeypatch.context() as broken:
+        broken.setattr(delivery.Run, "log_checkpoint", fail)
+        with pytest.raises(PipelineError, match="not delivered, and kept: no route to host"):
+            deliver(workspace, folder)
+    assert Cursor.load(folder).problem == "no route to host"
+    deliver(workspace, folder)
+    assert [step for step, _ in content(workspace)["checkpoints"]] == [10, 20]
+
+
+def fail(*_: Any, **__: Any) -> None:
+    raise OSError("no route to host")
+
+
+def test_a_run_that_was_deleted_meanwhile_is_made_anew(workspace: Workspace, alone: None) -> None:
+    folder = training(workspace)
+    delivery.Delivery(workspace, folder).step()
+    [row] = last_runs(workspace, 5)
+    client_of(workspace).delete_run(row.run_id)
+    deliver(workspace, folder)
+    [new] = last_runs(workspace, 5)
+    assert new.run_id != row.run_id and new.status == "FINISHED"
+    assert history(workspace, new.run_id, "train/loss") == [(10, 0.1), (20, 0.05)]
+
+
+# ------------------------------------------------------------------ while the stage runs
+
+
+def test_a_stage_hands_its_run_over_and_knows_its_id_at_the_end(workspace: Workspace) -> None:
+    with begin(workspace) as record:
+        write(record, workspace.here, [10, 20])
+    assert stored(workspace, record.run_id).info.status == "FINISHED"
+    assert record.reference()["run_id"] == record.run_id != ""
+    assert content(workspace)["checkpoints"][-1][0] == 20
+    assert list(spool.home(workspace).iterdir()) == []
+
+
+def test_a_killed_stage_leaves_a_killed_run_and_no_spool(workspace: Workspace) -> None:
+    program = """
+import os, signal, sys
+from pathlib import Path
+from pipeline.params import Params
+from pipeline.recording import open_record
+from pipeline.workspace import Workspace
+root = Path(sys.argv[1])
+record = open_record(Workspace(root, root), Params())
+for step in range(1, 51):
+    record.log_metrics({"loss": 1.0}, step=step)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(workspace.here)], check=False)
+    assert done.returncode == -9
+    wait_for(lambda: not list(spool.home(workspace).iterdir()))
+    [run] = last_runs(workspace, 5)
+    assert run.status == "KILLED" and len(history(workspace, run.run_id, "loss")) == 50
+
+
+def test_a_server_that_stops_and_comes_back_misses_nothing(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    monkeypatch.setattr(recording, "END_SECONDS", 120.0)
+    record = begin(workspace)  # no server yet
+    write(record, workspace.here, [10])
+    with Server(workspace, port):
+        wait_for(lambda: record.run_id)
+    write(record, workspace.here, [20])
+    wait_for(lambda: Cursor.load(spool.home(workspace) / record.spool).problem)
+    with Server(workspace, port):
+        record.end()
+        assert list(spool.home(workspace).iterdir()) == []
+        found = content(workspace)
+    assert found["status"] == "FINISHED"
+    assert [x[:2] for x in found["metrics"]["train/loss"]] == [(10, 0.1), (20, 0.05)]
+    assert [step for step, _ in found["checkpoints"]] == [10, 20]
+    assert found["files"]["checkpoints/000000020/weights"] == b"weights of 20"
+
+
+def wait_for(condition: Any) -> None:
+    import time
+
+    end = time.monotonic() + 90
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_a_server_out_of_reach_costs_nothing_but_the_wait_at_the_end(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setattr(recording, "END_SECONDS", 0.2)
+    with begin(workspace) as record:
+        write(record, workspace.here, [10, 20])
+    assert record.run_id == "" and "`pipeline deliver` hands it over" in caplog.text
+    folder = spool.home(workspace) / record.spool
+    assert record._sender is not None and record._sender.poll() is not None, (
+        "nothing is left behind"
+    )
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    deliver(workspace, folder)
+    assert len(content(workspace)["checkpoints"]) == 2
+
+
+def test_recording_asks_no_network_and_imports_no_mlflow(workspace: Workspace) -> None:
+    """In the training's process: counted, not timed."""
+    program = """
+import socket, sys
+from pathlib import Path
+import numpy as np
+from pipeline import recording
+from pipeline.params import Params
+from pipeline.workspace import Workspace
+asked = []
+socket.socket.connect = lambda *a: asked.append(a)
+socket.getaddrinfo = lambda *a, **k: asked.append(a)
+recording.END_SECONDS = 0.0
+root = Path(sys.argv[1])
+with recording.open_record(Workspace(root, root), Params()) as record:
+    for step in range(1, 1001):
+        record.log_metrics({"loss": 1.0}, step=step)
+    record.log_image(np.zeros((8, 8, 3), np.uint8), "samples", 1000)
+    record.flush()
+print(len(asked), "mlflow" in sys.modules)
+"""
+    environment = os.environ | {"MLFLOW_TRACKING_URI": "http://192.0.2.1:5000"}  # nobody's
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(workspace.here)],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.split() == ["0", "False"], done.stderr
+    [folder] = spool.spools(spool.home(workspace))
+    kinds = [event["do"] for event, _ in spool.read(folder)]
+    assert kinds == ["open", *["metrics"] * 1000, "image", "end"]
+
+
+def test_tracking_switched_off_leaves_nothing(tmp_path: Path) -> None:
+    params = from_document({"tracking": {"enabled": False}})
+    with open_record(Workspace(tmp_path, tmp_path), params) as record:
+        record.log_dataset("dogs", "d", "here")
+        record.log_metrics({"a": 1.0}, 1)
+        record.log_image(np.zeros((8, 8, 3), np.uint8), "samples", 1)
+        record.log_checkpoint(1, tmp_path, {})
+        record.log_artifact(tmp_path, "x")
+        record.log_table([{"a": 1}], "t.json")
+        record.flush()
+    assert record.run_id == "" and list(tmp_path.iterdir()) == []
