@@ -12,6 +12,7 @@ from pipeline.commands.common import SETTINGS, Group, example
 from pipeline.commands.deliver import deliver
 from pipeline.commands.files import import_, list_params, preset
 from pipeline.commands.generate import generate
+from pipeline.commands.lineage import lineage
 from pipeline.commands.model import model
 from pipeline.commands.reconstruct import reconstruct
 from pipeline.commands.runs import compare, ui
@@ -44,6 +45,7 @@ TOOLS = (
     sources,
     ui,
     compare,
+    lineage,
     deliver,
     gallery,
     doctor,
