@@ -11,6 +11,7 @@ from pipeline.commands.check import doctor
 from pipeline.commands.common import SETTINGS, Group, example
 from pipeline.commands.compare import compare
 from pipeline.commands.deliver import deliver
+from pipeline.commands.export import export
 from pipeline.commands.files import import_, list_params, preset
 from pipeline.commands.generate import generate
 from pipeline.commands.lineage import lineage
@@ -47,6 +48,7 @@ TOOLS = (
     ui,
     compare,
     lineage,
+    export,
     deliver,
     gallery,
     doctor,
