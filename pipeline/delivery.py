@@ -241,8 +241,12 @@ class Delivery:
 def send(run: Run, event: Event, folder: Path) -> str:
     """One event to the run. Returns what is to be said of it, mostly nothing."""
     at = event["at"]
-    if "file" in event and not (folder / event["file"]).exists():
-        raise FileNotFoundError(event["file"])
+    if "file" in event:
+        path = (folder / event["file"]).resolve()
+        if not path.is_relative_to(folder.resolve()):  # a spool may come from anywhere
+            raise ValueError(f"{event['file']} lies outside of the spool")
+        if not path.exists():
+            raise FileNotFoundError(event["file"])
     match event["do"]:
         case "image":
             run.log_image(read_picture(folder / event["file"]), event["key"], event["step"])

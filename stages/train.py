@@ -14,7 +14,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -82,7 +82,7 @@ def run(params: Params, space: Workspace, fresh: bool = False) -> dict[str, Any]
             tqdm.write(f"warning: {line}")
         say_where(trainer, params, identity)
         with open_run(params, space, folder, dataset, identity) as record:
-            with Aside(params.train.engine.aside and device.type != "cpu") as aside:
+            with closing(Aside(params.train.engine.aside and device.type != "cpu")) as aside:
                 train(trainer, architecture, record, aside)
             training = {
                 "seed": params.seed,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Pipeline, command_line, project_folder
+from local_store import empty_store, forget_environment, workspace_with
 
 from pipeline.workspace import Workspace
 
@@ -42,3 +43,18 @@ def pipeline(
 ) -> Pipeline:
     """The command line, in ``workspace``."""
     return command_line(monkeypatch, capsys)
+
+
+@pytest.fixture(scope="session")
+def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ``mlruns`` of a project whose MLflow store is new and empty; copy it, do not write."""
+    return empty_store(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture
+def stored_workspace(
+    tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> Workspace:
+    """An empty project with an MLflow store of its own."""
+    forget_environment(monkeypatch)
+    return workspace_with(fresh_store, tmp_path)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.tracking_store import import_mlflow, open_store, store_uri
+from pipeline.tracking_store import import_mlflow, open_store, relocate, store_uri
 from pipeline.workspace import Workspace
 
 
@@ -26,7 +26,9 @@ def empty_store(folder: Path) -> Path:
 
 def workspace_with(store: Path, folder: Path) -> Workspace:
     shutil.copytree(store, folder / "mlruns")
-    return Workspace(folder, folder)
+    workspace = Workspace(folder, folder)
+    relocate(workspace)  # else a server on it would write into the copied one
+    return workspace
 
 
 def client_of(workspace: Workspace) -> Any:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import Pipeline, command_line, project_folder
+from command_line import Pipeline, project_folder
 from local_store import empty_store, history, stored
 from mlflow_server import free_port
 
@@ -38,24 +38,12 @@ for seed in (1, 2):
 """
 
 
-@pytest.fixture(scope="session")
-def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return empty_store(tmp_path_factory.mktemp("store"))
-
-
 @pytest.fixture
 def workspace(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     folder = tmp_path / "project"
     folder.mkdir()
     shutil.copytree(fresh_store, folder / "mlruns")
     return project_folder(folder, monkeypatch)
-
-
-@pytest.fixture
-def pipeline(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Pipeline:
-    return command_line(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +89,6 @@ def test_a_store_elsewhere_is_named_by_to(
     workspace: Workspace,
     brought: Path,
     tmp_path: Path,
-    fresh_store: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One that does not answer keeps the spools, and the error is a line for each."""
@@ -115,8 +102,9 @@ def test_a_store_elsewhere_is_named_by_to(
     assert "error: 2 of 2 not delivered" in away.err.splitlines()[-1]
     assert len(spool.spools(place)) == 2
 
-    shutil.copytree(fresh_store, tmp_path / "elsewhere")
-    other = f"sqlite:///{tmp_path / 'elsewhere' / 'mlflow.db'}"
+    # Not a copy of the common one: its pictures would go where that one's experiment says.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    other = f"sqlite:///{empty_store(tmp_path / 'elsewhere') / 'mlflow.db'}"
     assert pipeline("deliver", str(place), "--to", other).code == 0
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     assert last_runs(workspace, 5) == []

@@ -14,110 +14,31 @@ import numpy as np
 import pytest
 from local_store import (
     client_of,
-    empty_store,
-    forget_environment,
     history,
-    stored,
     workspace_with,
 )
-from mlflow_server import Server, free_port
 from PIL import Image
+from spooled import begin, content, training, write
 
 from pipeline import delivery, recording, spool
 from pipeline.delivery import SPOOL_TAG, deliver
 from pipeline.errors import PipelineError
-from pipeline.params import Params, from_document
-from pipeline.recording import Record, open_record
+from pipeline.params import from_document
+from pipeline.recording import open_record
 from pipeline.spool import Cursor
 from pipeline.tracking_store import last_runs, zombies
 from pipeline.workspace import Workspace, exclusive
 
-MlflowException = delivery.MlflowException
-
-
-@pytest.fixture(scope="session")
-def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return empty_store(tmp_path_factory.mktemp("store"))
-
 
 @pytest.fixture
-def workspace(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    forget_environment(monkeypatch)
-    return workspace_with(fresh_store, tmp_path)
+def workspace(stored_workspace: Workspace) -> Workspace:
+    return stored_workspace
 
 
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No process delivers what a record writes."""
     monkeypatch.setattr(recording, "start_delivery", lambda *_: None)
-
-
-def begin(workspace: Workspace, name: str = "") -> Record:
-    return open_record(workspace, Params(seed=3), name=name, tags={"stage": "train"})
-
-
-def write(record: Record, folder: Path, steps: list[int]) -> None:
-    """What a training records at these steps."""
-    snapshot = folder / "snapshot"
-    snapshot.mkdir(exist_ok=True)
-    record.log_dataset("dogs", "ab" * 32, "data/dataset")
-    for step in steps:
-        record.log_metrics({"train/loss": 1 / step, "train/lr": 0.1}, step=step)
-        record.log_image(np.full((8, 8, 3), step, np.uint8), "samples", step)
-        (snapshot / "weights").unlink(missing_ok=True)
-        (snapshot / "weights").write_text(f"weights of {step}")
-        record.log_checkpoint(step, snapshot, {"loss": 1 / step})
-
-
-def training(workspace: Workspace, steps: list[int] = [10, 20]) -> Path:  # noqa: B006
-    """The spool of a finished training that nothing has delivered."""
-    with begin(workspace) as record:
-        write(record, workspace.here, steps)
-        record.log_metrics({"result": 7.0})
-        record.log_table([{"breed": "pug", "failed": 3}], "scrape/outcomes.json")
-        record.log_artifact(workspace.here / "snapshot" / "weights", "model")
-    return spool.home(workspace) / record.spool
-
-
-def content(workspace: Workspace) -> dict[str, Any]:
-    """Everything the only run in the store holds, without its random ids."""
-    [row] = last_runs(workspace, 10)
-    client = client_of(workspace)
-    run = client.get_run(row.run_id)
-    models = [client.get_logged_model(item.model_id) for item in run.outputs.model_outputs]
-    found = client.search_logged_models([row.experiment_id])
-    files = artifacts(client, row.run_id)
-    return {
-        "status": row.status,
-        "times": (run.info.start_time, run.info.end_time),
-        "params": row.params,
-        "tags": {k: v for k, v in row.tags.items() if k != "mlflow.runName"},
-        "metrics": {
-            key: [
-                (m.step, m.value, m.timestamp) for m in client.get_metric_history(row.run_id, key)
-            ]
-            for key in row.metrics
-        },
-        "checkpoints": sorted(
-            (int(m.tags["step"]), sorted((x.key, x.value, x.step) for x in m.metrics))
-            for m in models
-        ),
-        "all models": len(found),
-        "data": [item.dataset.digest for item in run.inputs.dataset_inputs],
-        "files": {path: file_content(client, row.run_id, path) for path in files},
-    }
-
-
-def file_content(client: Any, run_id: str, path: str) -> Any:
-    data = Path(client.download_artifacts(run_id, path)).read_bytes()
-    return json.loads(data) if path.endswith(".json") else data  # spaces do not count
-
-
-def artifacts(client: Any, run_id: str, folder: str = "") -> list[str]:
-    found = []
-    for item in client.list_artifacts(run_id, folder or None):
-        found += artifacts(client, run_id, item.path) if item.is_dir else [item.path]
-    return sorted(found)
 
 
 # ------------------------------------------------------------------ one delivery
@@ -391,126 +312,15 @@ def test_a_run_that_was_deleted_meanwhile_is_made_anew(workspace: Workspace, alo
     assert history(workspace, new.run_id, "train/loss") == [(10, 0.1), (20, 0.05)]
 
 
-# ------------------------------------------------------------------ while the stage runs
-
-
-def test_a_stage_hands_its_run_over_and_knows_its_id_at_the_end(workspace: Workspace) -> None:
-    with begin(workspace) as record:
-        write(record, workspace.here, [10, 20])
-    assert stored(workspace, record.run_id).info.status == "FINISHED"
-    assert record.reference()["run_id"] == record.run_id != ""
-    assert content(workspace)["checkpoints"][-1][0] == 20
-    assert list(spool.home(workspace).iterdir()) == []
-
-
-def test_a_killed_stage_leaves_a_killed_run_and_no_spool(workspace: Workspace) -> None:
-    program = """
-import os, signal, sys
-from pathlib import Path
-from pipeline.params import Params
-from pipeline.recording import open_record
-from pipeline.workspace import Workspace
-root = Path(sys.argv[1])
-record = open_record(Workspace(root, root), Params())
-for step in range(1, 51):
-    record.log_metrics({"loss": 1.0}, step=step)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    done = subprocess.run([sys.executable, "-c", program, str(workspace.here)], check=False)
-    assert done.returncode == -9
-    wait_for(lambda: not list(spool.home(workspace).iterdir()))
-    [run] = last_runs(workspace, 5)
-    assert run.status == "KILLED" and len(history(workspace, run.run_id, "loss")) == 50
-
-
-def test_a_server_that_stops_and_comes_back_misses_nothing(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    port = free_port()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    monkeypatch.setattr(recording, "END_SECONDS", 120.0)
-    record = begin(workspace)  # no server yet
-    write(record, workspace.here, [10])
-    with Server(workspace, port):
-        wait_for(lambda: record.run_id)
-    write(record, workspace.here, [20])
-    wait_for(lambda: Cursor.load(spool.home(workspace) / record.spool).problem)
-    with Server(workspace, port):
-        record.end()
-        assert list(spool.home(workspace).iterdir()) == []
-        found = content(workspace)
-    assert found["status"] == "FINISHED"
-    assert [x[:2] for x in found["metrics"]["train/loss"]] == [(10, 0.1), (20, 0.05)]
-    assert [step for step, _ in found["checkpoints"]] == [10, 20]
-    assert found["files"]["checkpoints/000000020/weights"] == b"weights of 20"
-
-
-def wait_for(condition: Any) -> None:
-    import time
-
-    end = time.monotonic() + 90
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
-def test_a_server_out_of_reach_costs_nothing_but_the_wait_at_the_end(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
-    monkeypatch.setattr(recording, "END_SECONDS", 0.2)
-    with begin(workspace) as record:
-        write(record, workspace.here, [10, 20])
-    assert record.run_id == "" and "`pipeline deliver` hands it over" in caplog.text
-    folder = spool.home(workspace) / record.spool
-    assert record._sender is not None and record._sender.poll() is not None, (
-        "nothing is left behind"
-    )
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    deliver(workspace, folder)
-    assert len(content(workspace)["checkpoints"]) == 2
-
-
-def test_recording_asks_no_network_and_imports_no_mlflow(workspace: Workspace) -> None:
-    """In the training's process: counted, not timed."""
-    program = """
-import socket, sys
-from pathlib import Path
-import numpy as np
-from pipeline import recording
-from pipeline.params import Params
-from pipeline.workspace import Workspace
-asked = []
-socket.socket.connect = lambda *a: asked.append(a)
-socket.getaddrinfo = lambda *a, **k: asked.append(a)
-recording.END_SECONDS = 0.0
-root = Path(sys.argv[1])
-with recording.open_record(Workspace(root, root), Params()) as record:
-    for step in range(1, 1001):
-        record.log_metrics({"loss": 1.0}, step=step)
-    record.log_image(np.zeros((8, 8, 3), np.uint8), "samples", 1000)
+def test_a_forged_spool_reads_no_file_outside_of_itself(workspace: Workspace, alone: None) -> None:
+    (workspace.here / "secret").write_text("not yours")
+    record = begin(workspace)
     record.flush()
-print(len(asked), "mlflow" in sys.modules)
-"""
-    environment = os.environ | {"MLFLOW_TRACKING_URI": "http://192.0.2.1:5000"}  # nobody's
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(workspace.here)],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.stdout.split() == ["0", "False"], done.stderr
-    [folder] = spool.spools(spool.home(workspace))
-    kinds = [event["do"] for event, _ in spool.read(folder)]
-    assert kinds == ["open", *["metrics"] * 1000, "image", "end"]
-
-
-def test_tracking_switched_off_leaves_nothing(tmp_path: Path) -> None:
-    params = from_document({"tracking": {"enabled": False}})
-    with open_record(Workspace(tmp_path, tmp_path), params) as record:
-        record.log_dataset("dogs", "d", "here")
-        record.log_metrics({"a": 1.0}, 1)
-        record.log_image(np.zeros((8, 8, 3), np.uint8), "samples", 1)
-        record.log_checkpoint(1, tmp_path, {})
-        record.log_artifact(tmp_path, "x")
-        record.log_table([{"a": 1}], "t.json")
-        record.flush()
-    assert record.run_id == "" and list(tmp_path.iterdir()) == []
+    folder = spool.home(workspace) / record.spool
+    event = {"do": "artifact", "at": 1, "file": "../../../secret", "folder": "stolen"}
+    with (folder / spool.EVENTS).open("a") as file:
+        file.write(json.dumps(event) + "\n")
+    sent = deliver(workspace, folder)
+    assert sent.refused == ["artifact: ../../../secret lies outside of the spool"]
+    assert (workspace.here / "secret").read_text() == "not yours"
+    assert not any("secret" in path for path in content(workspace)["files"])

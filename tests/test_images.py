@@ -106,6 +106,12 @@ def test_a_draft_tells_the_full_size():
     assert (picture.width, picture.height) == (1600, 1200)
 
 
+def test_a_half_must_keep_half_as_many_pixels_again():
+    photo = encoded(Image.effect_noise((800, 600), 60).convert("RGB"), "JPEG")
+    sizes = [read_picture(photo, draft=draft).image.size for draft in (150, 151, 200, 201)]
+    assert sizes == [(200, 150), (400, 300), (400, 300), (800, 600)]
+
+
 def bomb(width: int, height: int) -> bytes:
     """A PNG header that promises many pixels, and nothing after it."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from local_store import empty_store, forget_environment, history, stored, workspace_with
+from local_store import history, stored
 from PIL import Image
 
 from pipeline import tracking
@@ -37,15 +37,9 @@ mlflow = import_mlflow()
 PICTURE = np.zeros((8, 8, 3), np.uint8)
 
 
-@pytest.fixture(scope="session")
-def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return empty_store(tmp_path_factory.mktemp("store"))
-
-
 @pytest.fixture
-def workspace(tmp_path: Path, fresh_store: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    forget_environment(monkeypatch)
-    return workspace_with(fresh_store, tmp_path)
+def workspace(stored_workspace: Workspace) -> Workspace:
+    return stored_workspace
 
 
 # ------------------------------------------------------------------ one run

@@ -8,22 +8,21 @@ from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 SIZE = (500, 375)
-_FIRST = 32  # of so many photos the large pictures are made
 
 
 def large(photos: list[Path], folder: Path, count: int) -> None:
-    """JPEGs of 1600x1200: four photos beside each other, so that there is as much detail in a
-    picture as a camera leaves, and as many bytes."""
+    """JPEGs of 1600x1200: a photo and its mirror images, so that there is as much detail in a
+    picture as a camera leaves, and as many bytes. Mirror images meet without a join."""
     folder.mkdir(parents=True, exist_ok=True)
-    some = photos[:_FIRST]
     for number in range(count):
+        part = _open(photos[number % len(photos)]).resize((800, 600), Image.Resampling.BICUBIC)
         page = Image.new("RGB", (1600, 1200))
-        for place, path in enumerate(random.Random(number).choices(some, k=4)):
-            part = _open(path).resize((800, 600), Image.Resampling.BICUBIC)
-            page.paste(part, (place % 2 * 800, place // 2 * 600))
+        page.paste(part, (0, 0))
+        page.paste(ImageOps.mirror(part), (800, 0))
+        page.paste(ImageOps.flip(page.crop((0, 0, 1600, 600))), (0, 600))
         page.save(folder / f"{number:05}.jpg", quality=90)
 
 

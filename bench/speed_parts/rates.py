@@ -24,10 +24,10 @@ import numpy as np
 from PIL import Image
 
 from pipeline.cleaning import hashing, measure, seams
+from pipeline.cleaning.glance import NO_FRAME, glance
 from pipeline.images import DRAFT, MAX_PIXELS, read_picture, shrink_and_crop
 
 BLOCK = 20
-NO_FRAME = (0.0, 0.0, 0.0, 0.0)
 Way = Callable[[list[Path]], None]
 
 
@@ -41,21 +41,31 @@ def hashes(greys: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
         hashing.codes(low), hashing.codes(hashing.mirrored(low))
 
 
-def ours(paths: list[Path], evidence: bool = False) -> None:
-    """One decode; all hashes and the 64x64; on demand the evidence of joins."""
+def ours(paths: list[Path], evidence: str = "none") -> None:
+    """One decode; all hashes and the 64x64; on demand the evidence of joins: of what a first look
+    does not clear ("asked for"), or of all."""
     greys = []
     for path in paths:
         image = read_picture(path, draft=DRAFT).image
-        frame = seams.evidence(image)[1] if evidence else NO_FRAME
         grey = image.convert("L")
-        small = grey.resize((256, 256), Image.Resampling.BOX)
+        if evidence == "none":
+            small, frame = grey.resize((256, 256), Image.Resampling.BOX), NO_FRAME
+        else:
+            look = glance(image)
+            small, frame = measure._small(grey, look.squashed), look.frame
+            if look.suspect or evidence == "all":
+                seams.evidence(image)
         greys.append(measure._greys(grey, small, frame))
         shrink_and_crop(image, measure.SQUARE)
     hashes(greys)
 
 
 def ours_with_evidence(paths: list[Path]) -> None:
-    ours(paths, evidence=True)
+    ours(paths, "asked for")
+
+
+def ours_with_all_evidence(paths: list[Path]) -> None:
+    ours(paths, "all")
 
 
 def ours_everything(paths: list[Path]) -> None:
@@ -115,6 +125,7 @@ def ways() -> dict[str, Way]:
     found: dict[str, Way] = {
         "ours": ours,
         "ours with evidence": ours_with_evidence,
+        "ours with evidence of every picture": ours_with_all_evidence,
         "ours, all that is measured": ours_everything,
         "imagehash": imagehash_loop,
         "imagehash, mirrored, 64x64": imagehash_and_square,

@@ -35,7 +35,7 @@ def span_score(bands: np.ndarray) -> np.ndarray:
 def partial(bands: np.ndarray) -> list[float]:
     """Six numbers: the best line from one edge over 4, 6 and 8 bands, and the best from the other
     edge, the better first."""
-    inner = _central(bands)
+    inner = central(bands)
     values = []
     for count in PARTS:
         ends = [float(span_score(part).max()) for part in (inner[:count], inner[-count:])]
@@ -47,13 +47,14 @@ def split(bands: np.ndarray, place: float) -> list[float]:
     """Two numbers: the best lines on either side of a join that runs across these ones at
     ``place`` in [0, 1], the better first: what a second cut of one side leaves."""
     at = min(max(round(place * len(bands)), 2), len(bands) - 2)
-    inner = _central(bands)
+    inner = central(bands)
     return sorted(
         (float(span_score(part).max()) for part in (inner[:at], inner[at:])), reverse=True
     )
 
 
-def _central(bands: np.ndarray) -> np.ndarray:
+def central(bands: np.ndarray) -> np.ndarray:
+    """The columns that joins are looked for in."""
     width = bands.shape[1]
     return bands[:, int(0.1 * width) : int(0.9 * width) + 1]
 

@@ -81,7 +81,8 @@ def judge(
     """Weigh the evidence of N pictures.
 
     Args:
-        matrix: seam features, N x ``COUNT``; a row of zeros has no evidence and is no collage.
+        matrix: seam features, N x ``COUNT``. A row of zeros has no evidence and is no collage; nor
+            is one whose first number alone is none: a first look was enough.
         group: pictures with an equal number are copies of each other and share a fold.
         paths: where each picture lies, for making collages of it.
         alarms: the share of single pictures that may be called collages.
@@ -120,7 +121,11 @@ def _weigh(
     learnt: np.ndarray,
     alarms: float,
 ) -> Judged:
-    """Learn from the set's own pictures and the examples made of them, and judge the former."""
+    """Learn from the set's own pictures and the examples made of them, and judge the former.
+
+    What a first look clears is no collage, and of the set only what it does not clear is learnt
+    from: the edited copies, all of which are measured wholly, stand for the others.
+    """
     features = np.concatenate([matrix[usable], *(part.features for part in made)])[:, USED]
     of = np.concatenate([usable, *shown])
     # A sheet's pictures share a fold, and its edited copies, which come last, tell which.
@@ -131,14 +136,15 @@ def _weigh(
     # mistaken for alarms, being plainer than any collage composed here.
     single = ~collage & (matrix[of, 0] < _PLAIN)
     use = collage | single
-    use[:count] &= learnt
+    suspect = np.concatenate([matrix[usable, 1:].any(axis=1), *(part.suspect for part in made)])
+    use[:count] &= learnt & suspect[:count]
     # The limit holds for libraries that are already loaded, so this one has to come first.
     import sklearn.ensemble  # noqa: F401
 
     # The set is small: threads would only wait for each other, and one adds in one order.
     with threadpool_limits(1):
         where = np.concatenate([fold[usable], *folds])
-        raw = cross_fit(features, collage, where, use)
+        raw = np.where(suspect, cross_fit(features, collage, where, use), 0)
     scores = bend(raw, line_at(raw[single], raw[collage], alarms, LINE))
     judged = np.zeros(len(matrix))
     judged[usable] = scores[:count]
@@ -190,6 +196,7 @@ def _examples(tasks: list[Task], workers: int, cache: Path | None) -> list[Examp
                 features=np.concatenate([part.features for part in made]),
                 of=np.concatenate([part.of for part in made]),
                 loose=np.concatenate([part.loose for part in made]),
+                suspect=np.concatenate([part.suspect for part in made]),
                 cuts=np.cumsum([len(part.of) for part in made])[:-1],
             )
     return made
@@ -199,7 +206,8 @@ def _read_examples(path: Path) -> list[Examples] | None:
     """What an earlier run made of the same pictures; a damaged file is as good as none."""
     try:
         with np.load(path, allow_pickle=False) as known:
-            parts = [np.split(known[name], known["cuts"]) for name in ("features", "of", "loose")]
+            names = ("features", "of", "loose", "suspect")
+            parts = [np.split(known[name], known["cuts"]) for name in names]
             return [Examples(*part) for part in zip(*parts, strict=True)]
     except FileNotFoundError:
         return None

@@ -18,9 +18,9 @@ from PIL import Image
 
 from pipeline import pool
 from pipeline.cleaning import measure, seams
+from pipeline.cleaning.files import read_files
 from pipeline.cleaning.rulings import Sheet
 from pipeline.cleaning.verdicts import Cell
-from pipeline.cleaning.work import read_files
 from pipeline.errors import PipelineError
 from pipeline.images import PictureError, open_picture
 from pipeline.params import DedupeParams

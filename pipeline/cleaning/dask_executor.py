@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import logging
 import multiprocessing
 import queue
@@ -25,10 +24,10 @@ import pandas as pd
 
 import pipeline.images
 from pipeline.cleaning import parts
+from pipeline.cleaning.files import read_file
 from pipeline.cleaning.measure import faulty
 from pipeline.cleaning.shards import GIVEN_UP, Shard, measure_shard, recipe
 from pipeline.errors import PipelineError
-from pipeline.images import PictureError, open_regular
 from pipeline.progress import bar
 from pipeline.workspace import digest_of_files
 
@@ -216,11 +215,5 @@ def _on_worker(shard: Shard, expected: dict[str, Any]) -> bytes:
 
 def _unlike(sha: str, path: Path) -> str | None:
     """What keeps the file from being the one that was hashed."""
-    try:
-        with open_regular(path) as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-            return None if found == sha else "has another content there"
-    except PictureError as error:
-        return str(error)
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
+    found = read_file(path.name, path)
+    return found.fault if found.sha256 in (None, sha) else "has another content there"

@@ -14,10 +14,11 @@ import pandas as pd
 
 from pipeline.cleaning import collages, crops, rulings
 from pipeline.cleaning.duplicates import Pairs, Rules, components, find_pairs
+from pipeline.cleaning.files import File, read_files
 from pipeline.cleaning.measure import unpack_greys
 from pipeline.cleaning.overrides import Override, Wishes, match
 from pipeline.cleaning.verdicts import Cell, counts
-from pipeline.cleaning.work import File, measurements, read_files
+from pipeline.cleaning.work import measurements
 from pipeline.errors import PipelineError
 from pipeline.params import DedupeParams
 from pipeline.workspace import atomic_write

@@ -73,7 +73,10 @@ def read(
     """The rows of the wanted contents, as far as there are any, sorted by sha256.
 
     Only the columns asked for leave the disk, and of a part without a wanted row only its names.
-    A part that cannot be read is removed: it is as good as none.
+    A part that is damaged, or none of ours, is removed: it is as good as none.
+
+    Raises:
+        PipelineError: the disk does not give a part that is there.
     """
     columns = COLUMNS if columns is None else list(columns)
     index = pd.Index(wanted, dtype="str").unique()
@@ -84,8 +87,12 @@ def read(
             found.append(_read_part(path, index, seen, columns))
         except MemoryError:  # says nothing against the part
             raise
-        except Exception:  # a foreign or damaged file: its pictures are measured anew
-            path.unlink(missing_ok=True)
+        except (OSError, ValueError, LookupError, pa.ArrowException) as error:
+            # What Arrow makes of damaged content has no number, unlike what the disk says.
+            if getattr(error, "errno", None) is not None:
+                why = error.strerror if isinstance(error, OSError) else error
+                raise PipelineError(f"{path}: cannot be read ({why})") from None
+            path.unlink(missing_ok=True)  # its pictures are measured anew
     found = [rows for rows in found if rows is not None] or [table([])[columns]]
     return pd.concat(found).sort_index()
 

@@ -179,13 +179,13 @@ def _clusters(table: pd.DataFrame) -> list[Section]:
     across = table["conflict"] | table["cluster"].isin(torn)
     some = table[across | (table["cluster"] >= 0)]
     conflict = across.tolist()
-    order = ["group", "cluster", "keep", "distance", "path"]
+    order = ["linked", "cluster", "keep", "distance", "path"]
     some = some.sort_values(order, ascending=[True, True, False, True, True])
-    columns = (table[name].tolist() for name in ("breed", "reason", "group", "cluster"))
-    breed, reason, group, cluster = columns
+    columns = (table[name].tolist() for name in ("breed", "reason", "linked", "cluster"))
+    breed, reason, linked, cluster = columns
     members: dict[tuple[bool, int], list[int]] = {}
     for k in _numbers(some.index):
-        key = (conflict[k], group[k] if conflict[k] else cluster[k])
+        key = (conflict[k], linked[k] if conflict[k] else cluster[k])
         members.setdefault(key, []).append(k)
     found: dict[str, list[Item]] = {}
     files: dict[str, int] = {}

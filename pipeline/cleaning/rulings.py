@@ -16,9 +16,9 @@ from scipy.sparse.csgraph import connected_components
 from pipeline.cleaning import measure, policy, quality
 from pipeline.cleaning.collage_model import LINE
 from pipeline.cleaning.duplicates import Pairs, Stars, components, stars
+from pipeline.cleaning.files import File
 from pipeline.cleaning.overrides import Override, Wishes
 from pipeline.cleaning.verdicts import FAULTS, Cell, Row, breed_of, tabulate
-from pipeline.cleaning.work import File
 from pipeline.params import DedupeParams
 
 
@@ -292,22 +292,32 @@ def _mark_links(contents: list[_Content], pairs: Pairs) -> None:
 
 
 def _number_groups(rows: list[Row], contents: list[_Content], pairs: Pairs) -> None:
-    """Number what links of likeness connect, however far and through whatever was dropped, from 0
-    in the order of first paths. The cells of a sheet are linked: they often show one dog."""
+    """Number what links of likeness connect, however far and through whatever was dropped
+    (``linked``), and the same with the cells of a sheet linked too, as they often show one dog
+    (``group``)."""
+    for row, number in zip(rows, _linked(rows, len(contents), pairs.i, pairs.j), strict=True):
+        row.linked = number
     at = {row.file.name: row.content for row in rows}
     cells = [row for row in rows if row.cell is not None and row.content >= 0]
     sheet = [(row.content, at[row.cell.part_of]) for row in cells if row.cell is not None]
     i = np.array([*pairs.i, *(a for a, _ in sheet)], np.int64)
     j = np.array([*pairs.j, *(b for _, b in sheet)], np.int64)
-    size = len(contents)
+    for row, number in zip(rows, _linked(rows, len(contents), i, j), strict=True):
+        row.group = number
+
+
+def _linked(rows: list[Row], size: int, i: np.ndarray, j: np.ndarray) -> list[int]:
+    """For each row the number of what links between contents connect it with, from 0 in the order
+    of first paths; -1 where it is alone."""
     links = coo_array((np.ones(len(i)), (i, j)), shape=(size, size))
     component = connected_components(links, directed=False)[1]
-    members: dict[int, list[Row]] = defaultdict(list)
-    for row in rows:
+    members: dict[int, list[int]] = defaultdict(list)
+    for k, row in enumerate(rows):
         if row.content >= 0:
-            members[int(component[row.content])].append(row)
-    number = 0
-    for group in members.values():
-        for row in group:
-            row.group = number if len(group) > 1 else -1
-        number += len(group) > 1
+            members[int(component[row.content])].append(k)
+    numbers = [-1] * len(rows)
+    several = [group for group in members.values() if len(group) > 1]
+    for number, group in enumerate(several):
+        for k in group:
+            numbers[k] = number
+    return numbers

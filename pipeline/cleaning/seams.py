@@ -20,19 +20,18 @@ Then 24 about upright rectangles (``outlines``) and 24 about edges at any angle 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from PIL import Image
 
-from pipeline.cleaning import cells, outlines, segments
+from pipeline.cleaning import cells, outlines, segments, steps
+from pipeline.cleaning.glance import MIN_SIDE, NO_FRAME, Frame
 
 SIDE = 384
 AXIS = 38  # numbers about one axis
 MORE = 3 * cells.LINE + 1  # further numbers about one axis
 COUNT = 2 * AXIS + 4 + 2 * MORE + outlines.COUNT + segments.COUNT
 WHOLE = (2 * AXIS + 2, 2 * AXIS + 3)  # places of the shape and the contrast of the whole picture
-MIN_SIDE = 128  # below this a squashed picture is mostly interpolation: no evidence either way
 
 # What more of can only mean more of a collage (1), or less of one (-1).
 _LINE = (1, 1, 1, 1, 1, 0, 0)  # of `_Context.line`: likeness and place may mean either
@@ -42,9 +41,7 @@ _MORE = (*cells.LINE_MONOTONE * 3, 1)
 MONOTONE = (*_AXIS, *_AXIS, *[0] * 4, *_MORE, *_MORE, *outlines.MONOTONE, *segments.MONOTONE)
 assert len(_AXIS) == AXIS and len(MONOTONE) == COUNT
 
-_BANDS = 12
 _FLAT = 8.0
-_FRAME = 10.0
 _LEAST = 60  # pixels a side that must be left after trimming
 _STRONG = 0.6
 
@@ -74,7 +71,11 @@ class Evidence:
 NONE = Evidence(np.zeros(COUNT, np.float32), [])
 
 
-Frame = tuple[float, float, float, float]
+def cleared(score: float) -> Evidence:
+    """Of a picture that a first look clears, which found the score of its best line."""
+    features = np.zeros(COUNT, np.float32)
+    features[0] = score
+    return Evidence(features, [])
 
 
 def evidence(image: Image.Image) -> tuple[Evidence, Frame]:
@@ -90,19 +91,19 @@ def evidence(image: Image.Image) -> tuple[Evidence, Frame]:
 
 def _measured(squashed: Image.Image, size: tuple[int, int]) -> tuple[Evidence, Frame]:
     """The evidence in a picture of ``size``, squashed to SIDE x SIDE."""
-    pixels = _planes(squashed)
-    turned = _planes(squashed.transpose(Image.Transpose.TRANSPOSE))
-    deviations = _deviation(pixels), _deviation(turned)
-    (left, right), (top, bottom) = map(_frame, deviations)
+    pixels = steps.planes(squashed)
+    turned = steps.planes(squashed.transpose(Image.Transpose.TRANSPOSE))
+    deviations = steps.deviation(pixels), steps.deviation(turned)
+    (left, right), (top, bottom) = map(steps.frame, deviations)
     if SIDE - left - right < _LEAST or SIDE - top - bottom < _LEAST:
-        return NONE, (0.0, 0.0, 0.0, 0.0)
+        return NONE, NO_FRAME
     frame = (left / SIDE, top / SIDE, right / SIDE, bottom / SIDE)
     if min(size) < MIN_SIDE:
         return NONE, frame
     if any(frame):
         pixels = np.ascontiguousarray(pixels[:, top : SIDE - bottom, left : SIDE - right])
         turned = np.ascontiguousarray(turned[:, left : SIDE - right, top : SIDE - bottom])
-        deviations = _deviation(pixels), _deviation(turned)
+        deviations = steps.deviation(pixels), steps.deviation(turned)
     across, down = _axis(pixels, turned, deviations[0]), _axis(turned, pixels, deviations[1])
     axes = [(across, down, left, right, True), (down, across, top, bottom, False)]
     seams = [
@@ -125,54 +126,12 @@ def _measured(squashed: Image.Image, size: tuple[int, int]) -> tuple[Evidence, F
     return Evidence(features, sorted(seams, key=lambda seam: -seam.score)), frame
 
 
-def _planes(squashed: Image.Image) -> np.ndarray:
-    """uint8, 3 x H x W: reducing over a last axis of three is many times slower."""
-    return np.ascontiguousarray(np.asarray(squashed).transpose(2, 0, 1))
-
-
 def _contrast(pixels: np.ndarray) -> float:
     """The standard deviation of all values. Centred, sums over a row are exact in float32."""
     values = pixels.astype(np.float32) - np.float32(128)
     square = np.vecdot(values, values).sum(dtype=np.float64) / values.size
     mean = values.sum(axis=2).sum(dtype=np.float64) / values.size
     return float(np.sqrt(max(square - mean * mean, 0.0)))
-
-
-def _deviation(pixels: np.ndarray) -> np.ndarray:
-    """How far each column is from one colour: mean over its pixels of the largest channel's
-    distance from the column's median. Every fourth row is enough to tell."""
-    some = np.ascontiguousarray(pixels[:, ::4])
-    middle = _median(some)
-    away = _largest(np.maximum(some, middle) - np.minimum(some, middle))
-    return away.sum(axis=0, dtype=np.uint32) / len(away)
-
-
-def _median(values: np.ndarray) -> np.ndarray:
-    """The upper median of each column (3 x 1 x W) of uint8 values (3 x H x W, H < 256).
-
-    Bit by bit: the largest number that at most half of the values are below. Eight comparisons of
-    bytes are quicker than putting columns in order.
-    """
-    half = values.shape[1] // 2
-    middle = np.zeros_like(values[:, :1])
-    for bit in (128, 64, 32, 16, 8, 4, 2, 1):
-        tried = middle | np.uint8(bit)
-        below = (values < tried).view(np.uint8).sum(axis=1, dtype=np.uint8, keepdims=True)
-        middle = np.where(below <= half, tried, middle)
-    return middle
-
-
-def _largest(planes: np.ndarray) -> np.ndarray:
-    return np.maximum(np.maximum(planes[0], planes[1]), planes[2])
-
-
-def _frame(deviation: np.ndarray) -> tuple[int, int]:
-    """Columns to trim at either end: a run of uniform ones, at most 30 % of the picture."""
-    busy = np.flatnonzero(deviation >= _FRAME)
-    most = int(0.3 * len(deviation))
-    if not len(busy):
-        return most, most
-    return min(int(busy[0]), most), min(int(len(deviation) - 1 - busy[-1]), most)
 
 
 @dataclass(frozen=True)
@@ -195,18 +154,11 @@ class _Axis:
 def _axis(pixels: np.ndarray, turned: np.ndarray, deviation: np.ndarray) -> _Axis:
     """The numbers about vertical lines in ``pixels`` (uint8, 3 x H x W), of which ``turned`` is the
     transposed picture."""
-    step = _steps(pixels)
-    # Resampling and JPEG spread a join over two pixels.
-    wide = step.copy()
-    np.maximum(wide[:, :-1], step[:, 1:], out=wide[:, :-1])
-    # wide > 1.6 * (mean of seven) + 3, in whole numbers.
-    hit = np.multiply(wide, 35, dtype=np.uint16) > 8 * _surroundings(step) + 105
-    # A product with a matrix of means: many times faster than means of slices.
-    bands = _band_means(len(hit)) @ hit.astype(np.float32)
-    share = (np.diff(_band_edges(len(hit))) / len(hit)).astype(np.float32) @ bands
-    ordered = np.sort(bands, axis=0)
-    score = 0.5 * share + 0.5 * ordered[1]
-    context = _Context(turned, wide, float(step.mean()), score, share, ordered[0])
+    step = steps.steps(pixels)
+    wide, hit = steps.hits(step)
+    bands = steps.banded(hit)
+    score, share, weakest = steps.shares(bands, len(hit))
+    context = _Context(turned, wide, float(step.mean()), score, share, weakest)
 
     width = len(score)
     central = np.zeros(width, bool)
@@ -235,35 +187,11 @@ def _axis(pixels: np.ndarray, turned: np.ndarray, deviation: np.ndarray) -> _Axi
 def _more(pixels: np.ndarray, wide: np.ndarray, score: np.ndarray, lines: list[int]) -> list[float]:
     """28 numbers: nine about each of two lines and the one of the highest ranks, its score."""
     some = wide[::2]  # every second row tells as much
-    rank = _band_means(len(some)) @ cells.ranks(some)
+    rank = steps.banded(cells.ranks(some))
     low, high = int(0.1 * len(score)), int(0.9 * len(score)) + 1
     best = low + int(cells.span_score(rank[:, low:high]).argmax())
     values = [v for x in (*lines, best) for v in cells.across(pixels, rank, x)]
     return [*values, float(score[best])]
-
-
-def _band_edges(rows: int) -> np.ndarray:
-    return np.linspace(0, rows, _BANDS + 1).round().astype(np.int64)
-
-
-@cache
-def _band_means(rows: int) -> np.ndarray:
-    """12 x rows: the matrix whose product with a picture is the mean of each band of its rows."""
-    edges = _band_edges(rows)
-    band = np.searchsorted(edges, np.arange(rows), side="right") - 1
-    means = np.zeros((_BANDS, rows), np.float32)
-    means[band, np.arange(rows)] = 1 / np.diff(edges)[band]
-    return means
-
-
-def _steps(pixels: np.ndarray) -> np.ndarray:
-    """The largest channel's difference between each pixel and the next in its row, H x (W-1)."""
-    # All rows as one: three times as fast, and what it finds across their ends is cut off.
-    flat = pixels.ravel()
-    steps = np.zeros_like(flat)
-    np.maximum(flat[1:], flat[:-1], out=steps[:-1])
-    steps[:-1] -= np.minimum(flat[1:], flat[:-1])
-    return _largest(steps.reshape(pixels.shape))[:, :-1]
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:
@@ -271,23 +199,6 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
     total = np.add(pixels[0], pixels[1], dtype=np.uint16)
     total += pixels[2]
     return total / np.float32(3)
-
-
-def _surroundings(step: np.ndarray) -> np.ndarray:
-    """The larger of the summed steps 3 to 9 columns to the left and to the right of each pixel."""
-    height, width = step.shape
-    padded = np.empty((height, width + 18), np.uint16)
-    padded[:, 9:-9] = step
-    padded[:, :9] = step[:, 9:0:-1]
-    padded[:, -9:] = step[:, -2:-11:-1]
-    one = padded.ravel()
-    two = one[:-1] + one[1:]
-    four = two[:-2] + two[2:]
-    seven = np.zeros_like(one)
-    np.add(four[:-3], two[4:-1], out=seven[:-6])
-    seven[:-6] += one[6:]
-    np.maximum(seven[:-12], seven[12:], out=seven[:-12])
-    return seven.reshape(padded.shape)[:, :width]
 
 
 @dataclass

@@ -16,6 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 COUNT = 24
+ANGLE, CLOSED = 6, 12  # places of the first right angle among turned lines, of the first closed one
 # Long turned lines, right angles and rims may only speak for prints.
 MONOTONE = (1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0, 0, 0, 0)
 

@@ -16,11 +16,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from pipeline.cleaning import seams, sheets
+from pipeline.cleaning.glance import glance
 from pipeline.cleaning.measure import DRAFT
 from pipeline.images import PictureError, open_picture
 
 # Raise when other examples would be made of the same pictures.
-VERSION = 6
+VERSION = 7
 
 _LONG = (420, 900)
 _QUALITIES = (30, 50, 70, 85, 92)  # the blocks of strong compression make edges of their own
@@ -43,15 +44,21 @@ class Examples:
 
     ``features``: float32 K x ``seams.COUNT``, seam evidence. ``of``: the place in ``Task.paths``
     of the one picture shown, or -1 for a collage. ``loose``: whether a collage is scattered or
-    inset.
+    inset. ``suspect``: whether a first look does not clear it.
     """
 
     features: np.ndarray
     of: np.ndarray
     loose: np.ndarray
+    suspect: np.ndarray
 
 
-NOTHING = Examples(np.empty((0, seams.COUNT), np.float32), np.empty(0, np.int64), np.empty(0, bool))
+NOTHING = Examples(
+    np.empty((0, seams.COUNT), np.float32),
+    np.empty(0, np.int64),
+    np.empty(0, bool),
+    np.empty(0, bool),
+)
 
 
 def edited(picture: Image.Image, long: int, rng: random.Random) -> Image.Image:
@@ -147,9 +154,10 @@ def examples(task: Task) -> Examples:
     ]
     # One each: an unknown collage among the pictures is a false witness, and need not be five.
     single = [edited(picture, rng.randint(*_LONG), rng) for picture in pictures]
-    all_sheets = [*(sheet for sheet, _ in made), *single]
+    shown = [saved(sheet, rng) for sheet in (*(sheet for sheet, _ in made), *single)]
     return Examples(
-        np.stack([seams.evidence(saved(sheet, rng))[0].features for sheet in all_sheets]),
+        np.stack([seams.evidence(sheet)[0].features for sheet in shown]),
         np.array([-1] * len(made) + places),
         np.array([loose for _, loose in made] + [False] * len(places)),
+        np.array([glance(sheet).suspect for sheet in shown]),
     )

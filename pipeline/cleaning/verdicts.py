@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.cleaning import hashing, measure
 from pipeline.cleaning.duplicates import FLAT
-from pipeline.cleaning.work import File
+from pipeline.cleaning.files import File
 from pipeline.params import QUALITIES
 
 FAULTS = ("too_small", "odd_aspect", "blank", "dark", "blurred", "text")  # the first one counts
@@ -33,6 +33,7 @@ _DTYPES = {
     "keep": "bool",
     "reason": "str",
     "cluster": "int64",
+    "linked": "int64",
     "group": "int64",
     "nearest": "str",
     "distance": "Int64",
@@ -66,8 +67,8 @@ class Cell:
 
 @dataclass
 class Row:
-    """A decision in the making, about one file. ``cluster`` and ``group`` are -1 where it is
-    alone."""
+    """A decision in the making, about one file. ``cluster``, ``linked`` and ``group`` are
+    -1 where it is alone."""
 
     file: File
     content: int  # row of the measurements; -1 for what could not be read
@@ -77,6 +78,7 @@ class Row:
     reason: str = "kept"
     detail: str = ""
     cluster: int = -1
+    linked: int = -1
     group: int = -1
     conflict: bool = False
     nearest: str | None = None
@@ -96,9 +98,9 @@ def tabulate(
     """The table of the decisions.
 
     A row for each file: ``part_of`` and ``box`` say of a cell which collage it was cut from, and
-    where; ``cluster`` numbers files that show one photo, what stays among them; ``group``, coarser,
-    all that links of likeness and a common sheet connect, so that nothing of a group may lie on
-    both sides of a split.
+    where; ``cluster`` numbers files that show one photo, what stays among them; ``linked``,
+    coarser, all that links of likeness connect; ``group`` all that these and a common sheet
+    connect, so that nothing of a group may lie on both sides of a split.
 
     Args:
         measured: a row per content, as ``work.measurements`` gives.
@@ -121,6 +123,7 @@ def tabulate(
             "keep": row.keep,
             "reason": row.reason,
             "cluster": row.cluster,
+            "linked": row.linked,
             "group": row.group,
             "nearest": row.nearest,
             "distance": row.distance,
@@ -153,7 +156,7 @@ def counts(table: pd.DataFrame) -> dict[str, int]:
         "cells": len(cells),
         "cells_kept": int(cells["keep"].sum()),
         "clusters": int(table.loc[table["cluster"] >= 0, "cluster"].nunique()),
-        "label_conflicts": int(table.loc[table["conflict"], "group"].nunique()),
+        "label_conflicts": int(table.loc[table["conflict"], "linked"].nunique()),
         "flat": int((files["std"] < FLAT).sum()),
         "breeds": int(table.loc[table["keep"], "breed"].nunique()),
     }

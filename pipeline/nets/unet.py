@@ -173,7 +173,8 @@ class Attention(nn.Module):
         b, c, height, width = x.shape
         # (B, 3, heads, channels a head, pixels) -> three of (B, heads, pixels, channels a head)
         split = self.qkv(self.norm(x)).view(b, 3, self.heads, c // self.heads, height * width)
-        q, k, v = split.transpose(-1, -2).unbind(1)
+        # The fused kernels want a pixel's channels side by side; else plain products are taken.
+        q, k, v = split.transpose(-1, -2).contiguous().unbind(1)
         h = F.scaled_dot_product_attention(q, k, v)
         return x + self.out(h.transpose(-1, -2).reshape(b, c, height, width))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 
 import numpy as np
 import torch
@@ -37,15 +36,8 @@ class Aside:
             nimg, done = self._coming.pop(0)
             yield nimg, done.result()
 
-    def __enter__(self) -> Aside:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Wait for what is being drawn, and drop what is not begun."""
         if self._thread is not None:
             self._thread.shutdown(cancel_futures=True)
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pipeline.cleaning import work
+from pipeline.cleaning import files, work
 from pipeline.params import DedupeParams
 
 
-def found(folder: Path) -> list[work.File]:
+def found(folder: Path) -> list[files.File]:
     paths = [(path.name, path) for path in sorted(folder.iterdir())]
-    return work.read_files(paths, workers=1)
+    return files.read_files(paths, workers=1)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,7 @@ def _row(path: str, content: str) -> dict:
         "keep": True,
         "reason": "kept",
         "cluster": -1,
+        "linked": -1,
         "group": -1,
         "nearest": None,
         "distance": None,
@@ -105,7 +106,7 @@ def _cluster(rows: list[dict], first: int, number: int, rng: np.random.Generator
     if number % 50 == 7:
         members[-1] = rows[(first + count // 2) % (count - 9) // 9 * 9 + 6]
     for at, row in enumerate(members):
-        row["cluster"] = row["group"] = number
+        row["cluster"] = row["linked"] = row["group"] = number
         if at:
             same = number % 5 == 0
             bits, alike = (0, 1.0) if same else (2 * (at % 5), round(rng.uniform(0.85, 1), 4))

@@ -139,6 +139,16 @@ def test_a_whole_picture_is_preferred_to_a_cell_of_it(folder):
     assert table.loc["boxer/other.jpg", "group"] == -1
 
 
+def test_conflicts_of_two_cells_of_one_sheet_are_two(folder, pictures):
+    box = compose(pictures, LAYOUTS["2x2"], 8, 40)[1][2]
+    photo = pictures.photo(42, (box[2] - box[0], box[3] - box[1]))
+    pictures.save(folder / "boxer/another.jpg", photo)
+    table = split(folder)
+    torn = table[table["conflict"]]
+    assert torn["linked"].nunique() == 2 and torn["group"].nunique() == 1
+    assert counts(table.reset_index())["label_conflicts"] == 2
+
+
 def test_the_same_bytes_again_and_nothing_left_of_before(folder):
     first = split(folder)
     out = folder.parent / "clean/cells"

@@ -16,10 +16,10 @@ from PIL import Image
 from pipeline.cleaning import parts, rulings
 from pipeline.cleaning.decide import clean
 from pipeline.cleaning.duplicates import Pairs
+from pipeline.cleaning.files import File
 from pipeline.cleaning.measure import measure
 from pipeline.cleaning.overrides import Override, Wishes
 from pipeline.cleaning.verdicts import FAULTS, REASONS, counts
-from pipeline.cleaning.work import File
 from pipeline.dataset.split import held_out
 from pipeline.params import QUALITIES, DedupeParams
 

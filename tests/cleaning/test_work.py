@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import measured_run
 import numpy as np
@@ -115,6 +116,20 @@ def test_a_part_survives_whole_or_not_at_all(tmp_path):
     assert len(parts.read(tmp_path, rows.index)) == 0
     assert not list(tmp_path.glob("*.parquet"))
     assert parts.read(None, rows.index).dtypes.equals(rows.dtypes)
+
+
+def test_only_damaged_parts_are_removed(tmp_path, monkeypatch):
+    rows = parts.table((f"{k:064x}", faulty("")) for k in range(5))
+    parts.write(rows, tmp_path)
+    for error in (PermissionError(13, "Permission denied"), OSError(5, "Input/output error")):
+        with monkeypatch.context() as patch:
+            patch.setattr(parts.pq, "ParquetFile", mock.Mock(side_effect=error))
+            with pytest.raises(PipelineError, match=f"cannot be read .{error.strerror}"):
+                parts.read(tmp_path, rows.index)
+    assert len(parts.read(tmp_path, rows.index)) == 5
+    (tmp_path / "other.parquet").write_bytes(b"no table")
+    assert len(parts.read(tmp_path, rows.index)) == 5
+    assert len(list(tmp_path.glob("*.parquet"))) == 1
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(tmp_path):
