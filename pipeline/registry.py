@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import tempfile
 import warnings
@@ -17,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import PipelineError
 from pipeline.model import GUIDE, WEIGHTS, read_info
 from pipeline.stamp import trained_by
 from pipeline.tracking_store import current_store, import_mlflow
@@ -89,7 +91,8 @@ def register(
     """
     from mlflow.entities import LoggedModelOutput, Metric
 
-    info = read_info(folder)
+    name = re.sub(r"[/:'\"`]+", "-", name)  # what MLflow allows
+    info = _checked_info(folder)
     model = _logged(client, run_id, experiment_id, folder, name, info, how)
     step = int(info.get("training", {}).get("images", 0))
     linked = [
@@ -103,6 +106,22 @@ def register(
     for key, value in _tags(result, run_id).items():
         client.set_model_version_tag(name, number, key, value)
     return settle(client, name, number, result)
+
+
+def _checked_info(folder: Path) -> dict[str, Any]:
+    """model.json. Raises ValueError where that is none: a spool may come from anywhere."""
+    try:
+        info = read_info(folder)
+    except PipelineError as error:
+        raise ValueError(str(error)) from None
+    if not str(info.get("weights_sha256", "")).isalnum():
+        raise ValueError("model.json names no weights")
+    links = [name for name in FILES if (folder / name).is_symlink()]
+    if links:
+        raise ValueError(f"{', '.join(links)}: a link, not a file")
+    if not (folder / WEIGHTS).is_file():
+        raise FileNotFoundError(WEIGHTS)
+    return info
 
 
 def _logged(

@@ -129,6 +129,7 @@ def _open_locked(folder: Path) -> int:
 
 
 def _link_or_copy(source: str, target: str) -> None:
+    source = os.path.realpath(source)  # the file itself, where DVC's cache links to it
     try:
         os.link(source, target)
     except OSError:

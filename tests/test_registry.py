@@ -180,6 +180,41 @@ def test_a_model_is_registered_by_the_delivery_and_again_changes_nothing(
     assert [entry.value for entry in history] == [0.5]
 
 
+def test_a_forged_or_broken_model_is_refused_and_the_rest_arrives(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "start_delivery", lambda *_: None)
+    (workspace.here / "secret").write_text("not yours")
+    values = {"metric": "swd", "value": 0.5, "noise": 0.01, "better": "lower", "data": "d"}
+    with open_record(workspace, Params(), tags={"stage": "evaluate"}) as record:
+        for _ in range(2):
+            make_model(workspace.models)
+            record.log_model(workspace.models, "dogs", {"eval/swd": 0.5}, values, HOW)
+        record.log_metrics({"after": 1.0})
+    folder = spool.home(workspace) / record.spool
+    linked, empty = sorted(folder.glob("files/*/models"))
+    (linked / "weights.safetensors").unlink()
+    (linked / "weights.safetensors").symlink_to(workspace.here / "secret")
+    (empty / "model.json").unlink()
+    sent = deliver(workspace, folder)
+    assert sorted(len(text) > 0 for text in sent.refused) == [True, True]
+    assert any("a link, not a file" in text for text in sent.refused)
+    assert any("no model in" in text for text in sent.refused)
+    [run] = client_of(workspace).search_runs(
+        [client_of(workspace).get_experiment_by_name("dogs").experiment_id]
+    )
+    assert run.data.metrics == {"eval/swd": 0.5, "after": 1.0}
+    assert not list((workspace.mlruns / "artifacts").rglob("secret"))
+
+
+def test_names_that_mlflow_forbids_are_changed(workspace: Workspace) -> None:
+    make_model(workspace.models)
+    with start_run(workspace, Params(), tags={"stage": "evaluate"}) as run:
+        where = client_of(workspace), run.run_id, run.experiment_id, workspace.models
+        said = register(*where, "team/dogs' OR ''='", {}, result(0.5), HOW, 1000)
+    assert said.startswith("team-dogs- OR -=- version 1:")
+
+
 # ------------------------------------------------------------------ the pyfunc
 
 
