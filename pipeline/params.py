@@ -305,6 +305,7 @@ class EvaluateParams:
     )
     seed: int = knob(0, "seed of the samples", low=0, high=2**31 - 1)
     device: str = knob("auto", "where to sample", choices=("auto", "cpu", "cuda", "mps"))
+    primary: str = knob("swd", "figure of metrics.json that decides which model is the champion")
 
 
 @dataclass(frozen=True)
