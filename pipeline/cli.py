@@ -9,12 +9,15 @@ import click
 
 from pipeline.commands.check import doctor
 from pipeline.commands.common import SETTINGS, Group, example
+from pipeline.commands.compare import compare
 from pipeline.commands.deliver import deliver
+from pipeline.commands.export import export
 from pipeline.commands.files import import_, list_params, preset
 from pipeline.commands.generate import generate
+from pipeline.commands.lineage import lineage
 from pipeline.commands.model import model
 from pipeline.commands.reconstruct import reconstruct
-from pipeline.commands.runs import compare, ui
+from pipeline.commands.runs import ui
 from pipeline.commands.site import gallery
 from pipeline.commands.sources import sources
 from pipeline.commands.stages import dedupe, evaluate, resize, scrape, train
@@ -44,6 +47,8 @@ TOOLS = (
     sources,
     ui,
     compare,
+    lineage,
+    export,
     deliver,
     gallery,
     doctor,

@@ -44,12 +44,14 @@ _REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 
 @dataclass
 class Sent:
-    """What a delivery came to. ``counts`` by kind of event; ``refused`` a line each."""
+    """What a delivery came to. ``counts`` by kind of event; ``refused`` and ``said`` (what was
+    decided on the way) a line each."""
 
     name: str
     url: str = ""
     counts: Counter[str] = field(default_factory=Counter)
     refused: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         parts = [f"{n:,} {kind}{'s' * (n > 1)}" for kind, n in self.counts.items() if n]
@@ -188,7 +190,9 @@ class Delivery:
                 self._run.log_metrics(event["values"], event["step"], at=event["at"])
             return
         with self._refusals(event):
-            send(self._run, event, self.folder)
+            if line := send(self._run, event, self.folder):
+                self.sent.said.append(line)
+                self._cursor.said.append(line)
             if event["do"] != "end":
                 self.sent.counts[event["do"]] += 1
 
@@ -234,8 +238,8 @@ class Delivery:
             self.sent.refused.append(f"{event['do']}: {line_of(error)}")
 
 
-def send(run: Run, event: Event, folder: Path) -> None:
-    """One event to the run."""
+def send(run: Run, event: Event, folder: Path) -> str:
+    """One event to the run. Returns what is to be said of it, mostly nothing."""
     at = event["at"]
     if "file" in event:
         path = (folder / event["file"]).resolve()
@@ -248,6 +252,9 @@ def send(run: Run, event: Event, folder: Path) -> None:
             run.log_image(read_picture(folder / event["file"]), event["key"], event["step"])
         case "checkpoint":
             run.log_checkpoint(event["step"], folder / event["file"], event["values"], at=at)
+        case "model":
+            values, result, how = event["values"], event["result"], event["how"]
+            return run.log_model(folder / event["file"], event["name"], values, result, how, at)
         case "artifact":
             run.log_artifact(folder / event["file"], event["folder"])
         case "table":
@@ -256,6 +263,7 @@ def send(run: Run, event: Event, folder: Path) -> None:
             run.log_dataset(event["name"], event["digest"], event["source"], event["context"])
         case "end":
             run.end(event["status"], at=at)
+    return ""
 
 
 def read_picture(path: Path) -> np.ndarray:

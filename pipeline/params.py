@@ -309,6 +309,7 @@ class EvaluateParams:
     )
     inception_sha256: str | None = knob(None, "sha256 of that file")
     device: str = knob("auto", "where to sample", choices=("auto", "cpu", "cuda", "mps"))
+    primary: str = knob("swd", "figure of metrics.json that decides which model is the champion")
 
 
 @dataclass(frozen=True)

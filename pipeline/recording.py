@@ -12,6 +12,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +56,11 @@ class Record:
         self._ended = False
 
     @property
+    def said(self) -> list[str]:
+        """After the end: what the delivery has to say of what it did, a line each."""
+        return self._cursor.said
+
+    @property
     def run_id(self) -> str:
         """MLflow's id of the run, or empty while MLflow has not made it."""
         if not self._cursor.run_id:
@@ -92,6 +98,32 @@ class Record:
         with self._mishaps("checkpoint"):
             kept = self._journal.keep(path)
             self._journal.write("checkpoint", sync=True, file=kept, step=step, values=values)
+
+    def log_model(
+        self,
+        path: Path,
+        name: str,
+        metrics: Mapping[str, float],
+        result: Mapping[str, Any],
+        how: Mapping[str, Any],
+    ) -> None:
+        """The model folder ``path`` as a version of the registered model ``name``.
+
+        Args:
+            metrics: recorded for the run and linked to the model.
+            result: ``metric``, ``value``, ``noise``, ``better``, ``data``: what decides whether it
+                becomes the champion, see ``pipeline.registry.Result``.
+            how: ``sampler``, ``steps`` and ``guidance`` of a request that names none.
+        """
+        values = {key: float(value) for key, value in metrics.items()}
+        moment = int(time.time() * 1000)  # one, so that the run has each value once
+        self._write("metrics", values=values, step=None, at=moment)
+        with self._mishaps("model"):
+            kept = self._journal.keep(path)
+            self._journal.write(
+                "model", sync=True, at=moment, file=kept, name=name, values=values,
+                result=dict(result), how=dict(how),
+            )  # fmt: skip
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """A file, shown under ``folder``."""
@@ -183,6 +215,7 @@ class NoRecord(Record):
 
     def __init__(self) -> None:
         self.spool = ""
+        self._cursor = Cursor()
 
     @property
     def run_id(self) -> str:
@@ -194,6 +227,14 @@ class NoRecord(Record):
     def log_image(self, image: np.ndarray, key: str, step: int) -> None: ...
     def log_checkpoint(self, step: int, path: Path, metrics: Mapping[str, float]) -> None: ...
     def log_artifact(self, path: Path, folder: str = "") -> None: ...
+    def log_model(
+        self,
+        path: Path,
+        name: str,
+        metrics: Mapping[str, float],
+        result: Mapping[str, Any],
+        how: Mapping[str, Any],
+    ) -> None: ...
     def flush(self) -> None: ...
     def end(self, status: str = "FINISHED") -> None: ...
     def _write(self, do: str, *, sync: bool = False, **fields: Any) -> None: ...

@@ -21,7 +21,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +129,7 @@ def _open_locked(folder: Path) -> int:
 
 
 def _link_or_copy(source: str, target: str) -> None:
+    source = os.path.realpath(source)  # the file itself, where DVC's cache links to it
     try:
         os.link(source, target)
     except OSError:
@@ -192,6 +193,7 @@ class Cursor:
         offset: bytes of the journal delivered.
         ended: the last event delivered was the run's end.
         problem: why the rest is not, in one line.
+        said: what was decided on the way, a line each.
     """
 
     store: str = ""
@@ -200,6 +202,7 @@ class Cursor:
     offset: int = 0
     ended: bool = False
     problem: str = ""
+    said: list[str] = field(default_factory=list)
 
     @classmethod
     def load(cls, folder: Path) -> Cursor:

@@ -251,6 +251,39 @@ class Run:
             self._client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step)])
             self._last["checkpoint"] = step
 
+    def log_model(
+        self,
+        path: Path,
+        name: str,
+        metrics: Mapping[str, float],
+        result: Mapping[str, Any],
+        how: Mapping[str, Any],
+        at: int | None = None,
+    ) -> str:
+        """Keep the model folder ``path`` as a version of the registered model ``name``.
+
+        Arguments as for ``registry.register``; ``result`` are the fields of a ``Result``.
+
+        Returns:
+            One line that says which version is the champion and why; empty if it failed.
+        """
+        from pipeline.registry import Result, register  # which import torch
+
+        with self._mishaps("the model"):
+            self.flush()
+            return register(
+                self._client,
+                self.run_id,
+                self.experiment_id,
+                path,
+                name,
+                metrics,
+                Result(**result),
+                how,
+                at or _now(),
+            )
+        return ""
+
     def _model_of(self, step: int) -> Any:
         """The checkpoint of ``step`` that an earlier delivery did not finish, or None."""
         if not self.continued:
@@ -328,6 +361,17 @@ class NullRun(Run):
     def log_checkpoint(
         self, step: int, path: Path, metrics: Mapping[str, float], at: int | None = None
     ) -> None: ...
+    def log_model(
+        self,
+        path: Path,
+        name: str,
+        metrics: Mapping[str, float],
+        result: Mapping[str, Any],
+        how: Mapping[str, Any],
+        at: int | None = None,
+    ) -> str:
+        return ""
+
     def end(self, status: str = "FINISHED", at: int | None = None) -> None: ...
 
     def last_step(self, key: str) -> int:

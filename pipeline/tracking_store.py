@@ -12,7 +12,7 @@ import logging
 import os
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -33,6 +33,7 @@ _NOTE = (
 def import_mlflow() -> ModuleType:
     """MLflow, with telemetry and its start-up chatter off. Raises ImportError where missing."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     import mlflow
@@ -85,6 +86,22 @@ def open_store(workspace: Workspace, experiment: str) -> tuple[Any, str]:
             f"MLflow store {uri}: cannot be opened ({reason}); `pipeline doctor` looks closer, "
             "-S tracking.enabled=false runs without it"
         ) from error
+
+
+@contextlib.contextmanager
+def current_store(uri: str) -> Iterator[None]:
+    """For those of MLflow's calls that take no client: ``uri`` as the store of the environment."""
+    names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, uri))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _experiment_id(client: Any, name: str, uri: str, folder: Path) -> str:
@@ -201,17 +218,28 @@ class RunSummary:
     tags: dict[str, str] = field(default_factory=dict)
 
 
+def client_of(workspace: Workspace) -> Any:
+    """A client for a store that is there already.
+
+    Raises:
+        PipelineError: there is no store yet.
+        ImportError: MLflow is not installed.
+    """
+    if is_own_store(workspace) and not database(workspace).is_file():
+        raise PipelineError(
+            f"no runs yet: {database(workspace)} is made by the first training (`dvc repro`)"
+        )
+    uri = store_uri(workspace)
+    return import_mlflow().MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
 def last_runs(workspace: Workspace, n: int, experiment: str | None = None) -> list[RunSummary]:
     """The ``n`` newest runs, newest first, of one experiment or of all.
 
     Raises:
         PipelineError: there is no store yet.
     """
-    if is_own_store(workspace) and not database(workspace).is_file():
-        raise PipelineError(
-            f"no runs yet: {database(workspace)} is made by the first training (`dvc repro`)"
-        )
-    client = import_mlflow().MlflowClient(tracking_uri=store_uri(workspace))
+    client = client_of(workspace)
     experiments = client.search_experiments()
     ids = [item.experiment_id for item in experiments if experiment in (None, item.name)]
     if not ids:

@@ -7,6 +7,7 @@ already has, they get a row of their own under it.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -21,7 +22,7 @@ from pipeline import progress, recording, workspace
 from pipeline.dataset.dataset import Dataset
 from pipeline.devices import resolve_device
 from pipeline.diffusion.sampling import Sampling
-from pipeline.errors import PipelineError, run_cleanly
+from pipeline.errors import ParamsError, PipelineError, run_cleanly
 from pipeline.evaluation import montage
 from pipeline.evaluation.confusion import confusion_picture
 from pipeline.evaluation.features import LocalFeatures, cached_features
@@ -29,11 +30,14 @@ from pipeline.evaluation.inception import load_inception, small_sample_note
 from pipeline.evaluation.metrics import (
     FLOOR,
     METRICS,
+    NOISE,
     Evaluation,
     Extract,
     Pictures,
     evaluate,
+    rounded,
 )
+from pipeline.evaluation.noise import measure_of, standard_error
 from pipeline.evaluation.plan import Plan, plan_samples
 from pipeline.knobs import flatten
 from pipeline.model import Model, load_model
@@ -50,6 +54,7 @@ TILE = 128  # pixels a picture is enlarged to, about
 def run(params: Params, space: Workspace) -> dict[str, Any]:
     """Sample, measure, draw, record. Returns the figures as written to metrics.json."""
     chosen = params.evaluate
+    check_primary(chosen.primary)
     model = load_model(space.models, chosen.device)
     dataset = Dataset.load(space.dataset)
     check_fit(model, dataset)
@@ -69,7 +74,7 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
         print(note, file=sys.stderr, flush=True)
     result.seconds["feature net"] += trained
     print(costs(result.seconds), flush=True)
-    figures = result.to_json()
+    figures = result.to_json() | primary_noise(chosen, samples, train, len(dataset.classes))
 
     workspace.write_json(space.reports / "metrics.json", figures)
     pictures = {
@@ -88,8 +93,24 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
     write_page(space.reports, params, model.info, dataset.classes, origin)
     seconds = {"eval/images_per_second": speed}
     seconds |= {f"eval/seconds/{name}": value for name, value in result.seconds.items()}
-    record(params, space, model, figures, pictures["samples"], seconds, local.digest)
+    digests = dataset.digest, local.digest
+    record(params, space, model, figures, pictures["samples"], seconds, *digests)
     return figures
+
+
+def check_primary(name: str) -> None:
+    known = [metric.name for metric in METRICS]
+    if name not in known:
+        raise ParamsError(f"evaluate.primary: got {name!r}, expected one of {', '.join(known)}")
+
+
+def primary_noise(
+    chosen: EvaluateParams, samples: Pictures, train: Pictures, classes: int
+) -> dict[str, float]:
+    """``<primary>_noise``: the standard error of the figure that ranks models."""
+    measure = measure_of(chosen.primary, train, classes, chosen.seed)
+    name = f"{chosen.primary}{NOISE}"
+    return rounded({name: standard_error(measure, samples, chosen.seed)})
 
 
 def check_fit(model: Model, dataset: Dataset) -> None:
@@ -206,9 +227,12 @@ def record(
     figures: dict[str, Any],
     grid: np.ndarray,
     seconds: dict[str, float],
+    data: str,
     features: str,
 ) -> None:
-    """Put figures and pictures into the MLflow row of the training."""
+    """Put figures and pictures into the MLflow row of the training, register the model, and say
+    whether it is the champion now."""
+    chosen = params.evaluate
     values = {
         f"eval/{key}": float(value)
         for key, value in figures.items()
@@ -222,11 +246,27 @@ def record(
         of=training_run(space.models),
         tags={"stage": "evaluate", "features.local": features[:16]},
     ) as row:
-        row.log_metrics(values | scraped(space.reports))
+        row.log_metrics(scraped(space.reports))
+        row.log_model(
+            space.models,
+            params.tracking.experiment,
+            values,
+            primary_result(chosen.primary, figures, data),
+            {key: getattr(chosen, key) for key in ("sampler", "steps", "guidance")},
+        )
         row.log_table(scrape_table(space.reports), "scrape/outcomes.json")
         row.log_image(grid, "eval/samples", step)
         for name in ("metrics.json", "denoising.png", "nearest.png", "confusion.png", "index.html"):
             row.log_artifact(space.reports / name, "reports")
+    for line in row.said:
+        print(line)
+
+
+def primary_result(name: str, figures: dict[str, Any], data: str) -> dict[str, Any]:
+    """The figure that ranks models, as ``registry.Result`` takes it."""
+    better = next(metric.better for metric in METRICS if metric.name == name)
+    value, noise = figures.get(name, math.nan), figures.get(name + NOISE, 0.0)
+    return {"metric": name, "value": value, "noise": noise, "better": better, "data": data}
 
 
 def scraped(reports: Path) -> dict[str, float]:

@@ -16,6 +16,7 @@ from pipeline.diffusion.sampling import Sampling
 from pipeline.evaluation.montage import GAP, GROUND, MARGIN, enlarge
 from pipeline.model import Architecture, Model, initialise, load_model, save_model
 from pipeline.params import NetParams, load
+from pipeline.stamp import read_note
 from pipeline.workspace import Workspace
 
 CLASSES = ["beagle", "boxer", "poodle"]
@@ -62,6 +63,9 @@ def test_pictures_are_numbered_of_true_size_and_the_breeds_take_turns(
     for i in range(4):
         assert_drawn(Path(f"plots/sample{i}.png"), expected[i])
     assert "plots/sample1.png  boxer" in result.out
+    note = read_note(Path("plots/sample1.png"))
+    assert note and (note["breed"], note["seed"], note["steps"]) == ("boxer", 11, 6)
+    assert note["weights_sha256"] == model.info["weights_sha256"]
 
 
 def test_without_options_params_yaml_decides(

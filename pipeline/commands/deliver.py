@@ -57,6 +57,8 @@ def deliver(folder: Path | None, uri: str | None) -> None:
             click.echo(f"kept: {error}", err=True)
             continue
         click.echo(str(sent))
+        for text in sent.said:
+            click.echo(f"  {text}")
         for text in sent.refused:
             click.echo(f"  MLflow refused {text}", err=True)
     if failed:

@@ -12,6 +12,7 @@ import click
 from pipeline import params as schema
 from pipeline.commands.common import example, given
 from pipeline.errors import ParamsError, PipelineError
+from pipeline.model_names import find_model
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ SEED = click.IntRange(0, 2**63 - 1)  # the generator's own limit lies above, by 
         "pipeline generate --breed beagle --seed 7 --guidance 3",
         "pipeline generate --breed beagle --between 7 12 -n 9 --sheet",
         "pipeline generate --breed pug --from my-dog.jpg --strength 0.6",
+        "pipeline generate --model models:/dogs@champion",
     )
 )
 @click.option("-n", "count", type=click.IntRange(1, 100_000), default=3, help="How many pictures.")
@@ -81,9 +83,9 @@ SEED = click.IntRange(0, 2**63 - 1)  # the generator's own limit lies above, by 
 @click.option("--film", is_flag=True, help="Also write the sheet's way from noise: <fname>.webp.")
 @click.option(
     "--model",
-    "folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of a saved model. [models/]",
+    "name",
+    metavar="MODEL",
+    help="A folder, a run's id or name, runs:/ID, models:/dogs@champion, models:/dogs/3. [models/]",
 )
 @click.option("--device", default="auto", help="auto, cpu, cuda or mps.")
 def generate(
@@ -97,7 +99,7 @@ def generate(
     strip: bool,
     sheet: bool,
     film: bool,
-    folder: Path | None,
+    name: str | None,
     device: str,
     **settings: Any,
 ) -> None:
@@ -107,9 +109,7 @@ def generate(
     seed gives the same picture, whatever is drawn beside it.
     """
     workspace = Workspace.find()
-    folder = folder or workspace.models
-    if not (folder / "model.json").is_file():
-        raise PipelineError(f"{folder}: no trained model here; `dvc repro` makes one")
+    folder = find_model(workspace, name)
     if strength is not None and original is None:
         raise ParamsError("--strength: says how much of --from is kept, which was not given")
     # As knobs, so that the bounds and the words are those of params.yaml.
@@ -120,12 +120,14 @@ def generate(
 
     from pipeline import progress
     from pipeline.model import load_model
+    from pipeline.stamp import trained_by
 
     how = sampling(chosen, (strength or STRENGTH) if original else 1.0)
     model = load_model(folder, device)
     start = None if original is None else read_start(original, model.size)
     labels = choose(model.classes, breeds, count, turns=between is None)
     seeds = seeds_of(seed, between, count)
+    notes = notes_of(model, trained_by(folder), labels, seeds, how)
     size = chosen.batch_size
     files: list[Path] = []
     together: list[list[np.ndarray]] = []
@@ -142,7 +144,7 @@ def generate(
                 film,
                 shown.update,
             )
-            files += write(frames, first, fname, strip)
+            files += write(frames, first, fname, strip, notes[some])
             together += frames if sheet or film else []
     for path, label in zip(files, labels, strict=True):
         click.echo(f"{path}  {model.classes[label]}")
@@ -199,15 +201,39 @@ def draw(
     return [list(frames) for frames in zip(*taken, strict=True)]
 
 
-def write(frames: list[list[np.ndarray]], first: int, fname: str, strip: bool) -> list[Path]:
+def notes_of(
+    model: Model, run_id: str, labels: list[int], seeds: list[Seed], how: Sampling
+) -> list[dict[str, Any]]:
+    """What each picture's file says of itself, see ``pipeline.stamp``."""
+    from pipeline.stamp import note_of
+
+    return [
+        note_of(
+            model.info,
+            run_id,
+            model.classes[label],
+            seed if isinstance(seed, int) else f"{seed.first} to {seed.second}, {seed.share:.4g}",
+            how,
+        )
+        for label, seed in zip(labels, seeds, strict=True)
+    ]
+
+
+def write(
+    frames: list[list[np.ndarray]],
+    first: int,
+    fname: str,
+    strip: bool,
+    notes: list[dict[str, Any]],
+) -> list[Path]:
     """A file for each picture, numbered from ``first``, and one for its way from noise."""
     from pipeline.diffusion.sampling import frame_places
     from pipeline.evaluation.montage import filmstrip, write_png
 
     paths = [Path(f"{fname}{first + i}.png") for i in range(len(frames))]
     with writing(fname):
-        for path, taken in zip(paths, frames, strict=True):
-            write_png(path, taken[-1])
+        for path, taken, note in zip(paths, frames, notes, strict=True):
+            write_png(path, taken[-1], note)
             if strip:
                 shown = [taken[place] for place in frame_places(len(taken), STRIP)]
                 write_png(path.with_name(f"{path.stem}_timesteps.png"), filmstrip(shown))

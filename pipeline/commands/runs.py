@@ -1,4 +1,4 @@
-"""``pipeline ui`` and ``pipeline compare``: looking at what MLflow remembers."""
+"""``pipeline ui``: looking at what MLflow remembers."""
 
 from __future__ import annotations
 
@@ -9,17 +9,13 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from pipeline import params as schema
-from pipeline.commands.common import COUNT, example
-from pipeline.errors import ParamsError, PipelineError
+from pipeline.commands.common import example
+from pipeline.errors import PipelineError
 from pipeline.workspace import Workspace
-
-if TYPE_CHECKING:
-    from pipeline.tracking_store import RunSummary
 
 PORT = 5000
 
@@ -87,57 +83,3 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(10)
             return
-
-
-@click.command(epilog=example("pipeline compare", "pipeline compare loamy-froe 3f2a91"))
-@click.argument("runs", nargs=-1, metavar="[RUN]...")
-@click.option("-n", "count", type=COUNT, default=5, help="Without RUN: how many of the last runs.")
-@click.option("--port", type=click.IntRange(1, 65535), default=PORT, help="Port of `pipeline ui`.")
-def compare(runs: tuple[str, ...], count: int, port: int) -> None:
-    """Show what differs between runs, and link to compare them.
-
-    RUN is a run's name or the start of its id.
-    """
-    from pipeline import tracking_store as store
-
-    workspace = Workspace.find()
-    experiment = schema.load(workspace.params).tracking.experiment
-    known = store.last_runs(workspace, 1000 if runs else count, experiment)
-    chosen = [pick(known, text) for text in runs] or known
-    if not chosen:
-        raise PipelineError(f"experiment {experiment!r} has no runs yet; `dvc repro` makes one")
-    show_table(chosen)
-    ids = list(dict.fromkeys(run.experiment_id for run in chosen))
-    base = store.ui_base(workspace, port)
-    click.echo(store.compare_link(base, ids, [run.run_id for run in chosen]))
-    if not port_is_taken("127.0.0.1", port) and base.endswith(f"127.0.0.1:{port}"):
-        click.echo("(the link opens while `pipeline ui` runs)", err=True)
-
-
-def pick(known: list[RunSummary], text: str) -> RunSummary:
-    """The newest run named ``text`` or whose id starts with it."""
-    for run in known:
-        if run.name == text or (len(text) >= 4 and run.run_id.startswith(text)):
-            return run
-    names = ", ".join(dict.fromkeys(run.name for run in known[:8])) or "none"
-    raise ParamsError(f"no run {text!r}; the last ones are {names}")
-
-
-def show_table(runs: list[RunSummary]) -> None:
-    """One column a run: the params that differ, then the metrics of the result."""
-    keys = sorted({key for run in runs for key in run.params})
-    # A run that was not evaluated has no evaluate.*: that is no difference.
-    values = {key: {run.params[key] for run in runs if key in run.params} for key in keys}
-    differing = [key for key in keys if len(values[key]) > 1]
-    metrics = sorted({key for run in runs for key in run.metrics if not key.startswith("system/")})
-    rows = [["", *(run.name for run in runs)], ["", *(run.run_id[:8] for run in runs)]]
-    rows.append(["status", *(run.status.lower() for run in runs)])
-    rows += [[key, *(run.params.get(key, "-") for run in runs)] for key in differing]
-    for key in metrics:
-        results = [run.metrics.get(key) for run in runs]
-        rows.append([key, *("-" if value is None else f"{value:.4g}" for value in results)])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        cells = (text.ljust(width) for text, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
-    click.echo()

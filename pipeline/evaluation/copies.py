@@ -121,6 +121,25 @@ def nearest_by_pixels(
     return Nearest(*columns), ratios
 
 
+def nearest_few(
+    query: np.ndarray, train: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The ``count`` pictures of ``train`` (uint8 M×S×S×3) nearest to one (S×S×3), nearest first.
+
+    Returns:
+        Rows of ``train``; root mean square differences in grey levels (0 to 255); whether the
+        query's mirror image is what is near.
+    """
+    plain, mirror = (_squares(one[None], train)[0] for one in (query, query[:, ::-1]))
+    index = np.argsort(np.minimum(plain, mirror), kind="stable")[:count]
+    mirrored = mirror[index] < plain[index]
+    # As in nearest_by_pixels: the matrix product loses the digits that a copy consists of.
+    turned = np.where(mirrored[:, None, None, None], query[None, :, ::-1], query[None])
+    gap = turned.astype(np.float32) - train[index]
+    distance = np.sqrt(np.square(gap).mean(axis=(1, 2, 3), dtype=np.float64))
+    return index, distance, mirrored
+
+
 def least(plain: np.ndarray, mirror: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Column and value of the least of each row of two matrices, and whether the second has it."""
     both = np.minimum(plain, mirror)

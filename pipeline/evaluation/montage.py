@@ -6,13 +6,15 @@ drawn. All sheets are uint8 H×W×3 on a dark ground; ``write_png`` puts them in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from pipeline.stamp import chunk
 from pipeline.workspace import atomic_write
 
 GROUND = (21, 24, 30)
@@ -206,10 +208,10 @@ def captioned_strip(frames: np.ndarray, captions: Sequence[str], *, scale: int =
     return sheet.array()
 
 
-def write_png(path: Path, image: np.ndarray) -> None:
-    """Write uint8 H×W×3 as PNG: the whole file or none."""
+def write_png(path: Path, image: np.ndarray, note: Mapping[str, Any] | None = None) -> None:
+    """Write uint8 H×W×3 as PNG, with ``note`` in it (see ``stamp``): the whole file or none."""
     with atomic_write(path) as file:
-        Image.fromarray(image).save(file, "PNG", optimize=True)
+        Image.fromarray(image).save(file, "PNG", optimize=True, pnginfo=chunk(note))
 
 
 def enlarge(image: np.ndarray, scale: int) -> np.ndarray:

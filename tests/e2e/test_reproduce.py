@@ -78,12 +78,36 @@ def test_one_experiment_is_one_row_that_holds_everything(template: Template) -> 
     assert any(key.startswith("eval/") for key in run.data.metrics)
     steps = [entry.step for entry in client.get_metric_history(run.info.run_id, "train/loss")]
     assert steps == sorted(set(steps)) and steps[-1] == 320
-    assert sorted(item.step for item in run.outputs.model_outputs) == [80, 160, 240, 320]
+    models = [client.get_logged_model(item.model_id) for item in run.outputs.model_outputs]
+    steps = sorted((model.model_type, int(model.tags["step"])) for model in models)
+    assert steps == [*(("checkpoint", step) for step in (80, 160, 240, 320)), ("generator", 320)]
     assert len(run.inputs.dataset_inputs) == 1
     names = [item.path for item in client.list_artifacts(run.info.run_id, "images")]
     grids = {int(step) for name in names for step in re.findall(r"samples\+step\+(\d+)", name)}
     assert {160, 320} <= grids
     assert template.project.json("models/run.json")["run_id"] == run.info.run_id
+
+
+def test_the_model_is_registered_ranked_and_drawn_from_by_its_name(project: Project) -> None:
+    figures = project.json("reports/metrics.json")
+    version = project.client.get_model_version_by_alias("dogs", "champion")
+    assert version.tags["primary.metric"] == "swd"
+    assert float(version.tags["primary.value"]) == figures["swd"]
+    assert float(version.tags["primary.noise"]) == figures["swd_noise"] > 0
+    arguments = ["--no-strip", "-n", "1", "--seed", "7"]
+    project.pipeline("generate", "--fname", "plots/a", *arguments)
+    # In a copied repository too, although MLflow's own locations are absolute.
+    project.pipeline("doctor", "--fix", code=None)
+    project.pipeline(
+        "generate", "--fname", "plots/b", "--model", "models:/dogs@champion", *arguments
+    )
+    one, two = (
+        np.asarray(Image.open(project.root / f"plots/{name}0.png")).astype(int) for name in "ab"
+    )
+    assert np.abs(one - two).max() <= 1
+    said = project.pipeline("lineage", "plots/b0.png")
+    [run] = project.runs()
+    assert run.info.run_id in said and run.data.tags["git.commit"] in said
 
 
 def test_a_copied_repository_writes_to_its_own_store(project: Project, template: Template) -> None:
