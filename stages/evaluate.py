@@ -37,7 +37,7 @@ from pipeline.evaluation.metrics import (
     evaluate,
     rounded,
 )
-from pipeline.evaluation.noise import measure_of, standard_error
+from pipeline.evaluation.noise import KNOWN, measure_of, standard_error
 from pipeline.evaluation.plan import Plan, plan_samples
 from pipeline.knobs import flatten
 from pipeline.model import Model, load_model
@@ -74,7 +74,8 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
         print(note, file=sys.stderr, flush=True)
     result.seconds["feature net"] += trained
     print(costs(result.seconds), flush=True)
-    figures = result.to_json() | primary_noise(chosen, samples, train, len(dataset.classes))
+    noise = primary_noise(chosen, samples, train, len(dataset.classes), local)
+    figures = result.to_json() | noise
 
     workspace.write_json(space.reports / "metrics.json", figures)
     pictures = {
@@ -99,16 +100,15 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
 
 
 def check_primary(name: str) -> None:
-    known = [metric.name for metric in METRICS]
-    if name not in known:
-        raise ParamsError(f"evaluate.primary: got {name!r}, expected one of {', '.join(known)}")
+    if name not in KNOWN:
+        raise ParamsError(f"evaluate.primary: got {name!r}, expected one of {', '.join(KNOWN)}")
 
 
 def primary_noise(
-    chosen: EvaluateParams, samples: Pictures, train: Pictures, classes: int
+    chosen: EvaluateParams, samples: Pictures, train: Pictures, classes: int, local: Extract
 ) -> dict[str, float]:
     """``<primary>_noise``: the standard error of the figure that ranks models."""
-    measure = measure_of(chosen.primary, train, classes, chosen.seed)
+    measure = measure_of(chosen.primary, train, classes, chosen.seed, local)
     name = f"{chosen.primary}{NOISE}"
     return rounded({name: standard_error(measure, samples, chosen.seed)})
 

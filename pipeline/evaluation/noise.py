@@ -15,10 +15,15 @@ import numpy as np
 from pipeline.evaluation.copies import check_copies
 from pipeline.evaluation.distances import DISTANCES
 from pipeline.evaluation.diversity import diversity, uniqueness
-from pipeline.evaluation.metrics import METRICS, Pictures
+from pipeline.evaluation.feature_distances import kid, mind, neighbourhoods
+from pipeline.evaluation.metrics import LOCAL, Extract, Pictures
 from pipeline.evaluation.recognition import BreedClassifier
 
 REPEATS = 12
+KNOWN = (
+    *DISTANCES, "breed_accuracy", "diversity", "uniqueness", "copies",
+    *(f"{name}{LOCAL}" for name in ("kid", "mind", "precision", "recall", "density", "coverage")),
+)  # fmt: skip
 
 Measure = Callable[[Pictures], float]
 
@@ -47,8 +52,14 @@ def half_of(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return np.sort(np.concatenate(rows))
 
 
-def measure_of(name: str, train: Pictures, classes: int, seed: int) -> Measure:
-    """What computes the figure ``name`` (one of METRICS) of samples, against ``train``."""
+def measure_of(
+    name: str, train: Pictures, classes: int, seed: int, features: Extract | None = None
+) -> Measure:
+    """What computes the figure ``name`` (one of ``KNOWN``) of samples, against ``train``.
+
+    Args:
+        features: the local net, for figures on its features.
+    """
     if name in DISTANCES:
         return lambda some: DISTANCES[name](some.images, train.images, seed)
     if name == "breed_accuracy":
@@ -61,4 +72,17 @@ def measure_of(name: str, train: Pictures, classes: int, seed: int) -> Measure:
         return lambda some: uniqueness(some.images, some.labels, *real, seed)
     if name == "copies":
         return lambda some: check_copies(some.images, train.images).share
-    raise ValueError(f"no figure {name!r}; there are {', '.join(m.name for m in METRICS)}")
+    if name in KNOWN and features is not None:
+        return _on_features(name.removesuffix(LOCAL), features, train, seed)
+    raise ValueError(f"no figure {name!r}; there are {', '.join(KNOWN)}")
+
+
+def _on_features(name: str, extract: Extract, train: Pictures, seed: int) -> Measure:
+    known = extract(train.images)
+    if name == "kid":
+        return lambda some: kid(extract(some.images), known, seed)
+    if name == "mind":
+        return lambda some: mind(extract(some.images), known, seed)
+    return lambda some: neighbourhoods(
+        extract(some.images), known, min(len(some), len(known)), seed
+    )[name]
