@@ -12,7 +12,7 @@ from pipeline.workspace import Workspace, git_state
 
 PROCESS_TAG = "pipeline.process"
 # What DVC itself rewrites in an experiment; the run records these values. Dirty means: other code.
-_NOT_CODE = ("params.yaml", "dvc.lock", "reports")
+NOT_CODE = ("params.yaml", "dvc.lock", "reports")
 
 
 def run_name(workspace: Workspace) -> str:
@@ -23,7 +23,7 @@ def run_name(workspace: Workspace) -> str:
 
 def origin(workspace: Workspace, stage: str) -> dict[str, str]:
     """Tags that tie the run to code and experiment."""
-    git = git_state(workspace.here, ignoring=_NOT_CODE)
+    git = git_state(workspace.here, ignoring=NOT_CODE)
     found = {
         "git.commit": git.commit,
         "git.dirty": str(git.dirty).lower() if git.commit else None,

@@ -194,6 +194,11 @@ def git_state(folder: Path, ignoring: Iterable[str] = ()) -> GitState:
     return GitState(commit, bool(changes))
 
 
+def committed(folder: Path, name: str) -> str | None:
+    """The file ``name`` in ``folder`` as the last commit has it; None if it has none."""
+    return _git(folder, "show", f"HEAD:./{name}")
+
+
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(

@@ -25,18 +25,19 @@ from pipeline.evaluation import montage
 from pipeline.evaluation.metrics import (
     FLOOR,
     METRICS,
-    NOISE,
     Evaluation,
     Pictures,
     evaluate,
     rounded,
 )
-from pipeline.evaluation.noise import measure_of, standard_error
+from pipeline.evaluation.noise import MEASURED, NOISE, measure_of, standard_error
 from pipeline.evaluation.plan import Plan, plan_samples
 from pipeline.knobs import flatten
 from pipeline.model import Model, load_model
 from pipeline.params import EvaluateParams, Params
+from pipeline.report.origins import origins_of
 from pipeline.report.page import write_page
+from pipeline.report.pictures import write_pictures
 from pipeline.workspace import Workspace
 
 FRAMES = 8
@@ -68,15 +69,20 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
     }
     for name, picture in pictures.items():
         montage.write_png(space.reports / f"{name}.png", picture)
-    write_page(space.reports, params, model.info, dataset.classes, space.clean / "review.html")
+    shown = write_pictures(
+        space.reports, model, dataset, plan, how_of(chosen), chosen.batch_size,
+        lambda rows: enlargement(model.size, rows),
+    )  # fmt: skip
+    origin = origins_of(space, dataset, shown)
+    write_page(space.reports, params, model.info, dataset.classes, origin)
     record(params, space, model, figures, pictures["samples"], speed, dataset.digest)
     return figures
 
 
 def check_primary(name: str) -> None:
-    known = [metric.name for metric in METRICS]
-    if name not in known:
-        raise ParamsError(f"evaluate.primary: got {name!r}, expected one of {', '.join(known)}")
+    if name not in MEASURED:
+        known = ", ".join(MEASURED)
+        raise ParamsError(f"evaluate.primary: got {name!r}, expected one of {known}")
 
 
 def primary_noise(

@@ -19,7 +19,6 @@ from pipeline.evaluation.recognition import BreedClassifier
 
 DIGITS = 6
 FLOOR = "_held_out"
-NOISE = "_noise"  # standard error, see pipeline.evaluation.noise
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ def sample_grid(
     *,
     columns: int | None = None,
     wrap: int | None = None,
+    heads: Sequence[str] = (),
     scale: int = 2,
 ) -> np.ndarray:
     """A row of pictures per breed, or several, its name at the left of the first.
@@ -43,6 +44,7 @@ def sample_grid(
         classes: names of the labels.
         columns: pictures a breed at most; default all.
         wrap: pictures a row at most, the others of the breed in rows below; default all in one.
+        heads: texts above the columns.
         scale: whole enlargement.
 
     Returns:
@@ -62,9 +64,13 @@ def sample_grid(
     lines = [_wrap(name) for name in names]
     left = max(_text_width(line, size) for block in lines for line in block) + 2 * MARGIN
     width = left + max(len(row) for row in rows) * (tile + GAP) - GAP + MARGIN
-    sheet = _Sheet(2 * MARGIN + len(rows) * (tile + GAP) - GAP, width)
+    first = MARGIN + (size + MARGIN // 2 if heads else 0)
+    sheet = _Sheet(first + MARGIN + len(rows) * (tile + GAP) - GAP, width)
+    for column, head in enumerate(heads):
+        centre = left + column * (tile + GAP) + tile / 2
+        sheet.text(centre, MARGIN + size / 2 - 2, head, _caption_size(tile), FAINT, "mm")
     for number, (row, block) in enumerate(zip(rows, lines, strict=True)):
-        top = MARGIN + number * (tile + GAP)
+        top = first + number * (tile + GAP)
         sheet.text_block(left - MARGIN, top + tile / 2, block, size)
         for column, image in enumerate(row):
             sheet.paste(image, left + column * (tile + GAP), top, scale)
@@ -151,10 +157,13 @@ def filmstrip(frames: Sequence[np.ndarray], *, scale: int = 1) -> np.ndarray:
     return sheet.array()
 
 
-def write_film(path: Path, frames: Sequence[np.ndarray], *, seconds: float = 4.0) -> None:
-    """Write uint8 H×W×3 frames as an endless, lossless WebP: the whole file or none.
+def write_film(
+    path: Path, frames: Sequence[np.ndarray], *, seconds: float = 4.0, lossless: bool = True
+) -> None:
+    """Write uint8 H×W×3 frames as an endless WebP: the whole file or none.
 
-    The last frame stays as long as a third of the way there, so that it can be looked at. Raises
+    Noise hardly compresses without loss; with it (quality 90) a film is a few times smaller. The
+    last frame stays as long as a third of the way there, so that it can be looked at. Raises
     ``ValueError`` if the frames are larger than the format allows.
     """
     height, width = frames[0].shape[:2]
@@ -170,7 +179,8 @@ def write_film(path: Path, frames: Sequence[np.ndarray], *, seconds: float = 4.0
             append_images=others,
             duration=[each] * len(others) + [each + round(1000 * seconds / 3)],
             loop=0,
-            lossless=True,
+            lossless=lossless,
+            quality=90,
         )
 
 

@@ -15,10 +15,12 @@ import numpy as np
 from pipeline.evaluation.copies import check_copies
 from pipeline.evaluation.distances import DISTANCES
 from pipeline.evaluation.diversity import diversity, uniqueness
-from pipeline.evaluation.metrics import METRICS, Pictures
+from pipeline.evaluation.metrics import Pictures
 from pipeline.evaluation.recognition import BreedClassifier
 
 REPEATS = 12
+NOISE = "_noise"  # ends the name of a figure's standard error
+MEASURED = (*DISTANCES, "breed_accuracy", "diversity", "uniqueness", "copies")
 
 Measure = Callable[[Pictures], float]
 
@@ -48,7 +50,7 @@ def half_of(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def measure_of(name: str, train: Pictures, classes: int, seed: int) -> Measure:
-    """What computes the figure ``name`` (one of METRICS) of samples, against ``train``."""
+    """What computes the figure ``name`` (one of MEASURED) of samples, against ``train``."""
     if name in DISTANCES:
         return lambda some: DISTANCES[name](some.images, train.images, seed)
     if name == "breed_accuracy":
@@ -61,4 +63,4 @@ def measure_of(name: str, train: Pictures, classes: int, seed: int) -> Measure:
         return lambda some: uniqueness(some.images, some.labels, *real, seed)
     if name == "copies":
         return lambda some: check_copies(some.images, train.images).share
-    raise ValueError(f"no figure {name!r}; there are {', '.join(m.name for m in METRICS)}")
+    raise ValueError(f"no figure {name!r}; there are {', '.join(MEASURED)}")

@@ -1,22 +1,18 @@
-"""Training curves as inline SVG that takes the page's colours, light or dark."""
+"""Training curves, and bars by breed, as inline SVG."""
 
 from __future__ import annotations
 
 import csv
-import io
 import math
-import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogFormatterMathtext, NullFormatter
+from matplotlib.ticker import EngFormatter, LogFormatterMathtext, MaxNLocator, NullFormatter
 
-# Stand-ins that matplotlib accepts; the page's style decides what they look like.
-_COLOURS = {"#010203": "currentColor", "#010204": "var(--accent)", "#010205": "var(--faint)"}
-_INK, _ACCENT, _FAINT = _COLOURS
+from pipeline.report.svg import ACCENT, FAINT, INK, drawing, element
 
 Curves = dict[str, list[float]]
 """Column of loss.csv -> its values; ``images`` is the axis."""
@@ -59,23 +55,9 @@ def draw_curves(curves: Curves) -> str:
     shown = [name for name in PANELS if any(map(math.isfinite, curves.get(name, [])))]
     if not shown or len(curves["images"]) < 2:
         return ""
-    style: dict[Any, Any] = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "curves",
-        "font.size": 11,
-        "font.family": "DejaVu Sans",
-        "text.color": _INK,
-        "axes.labelcolor": _INK,
-        "axes.edgecolor": _FAINT,
-        "xtick.color": _INK,
-        "ytick.color": _INK,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
-    with rc_context(style):
+    with drawing():
         side = shown[1:]
         figure = Figure(figsize=(9, 3.4 + (2 if side else 0)), layout="constrained")
-        figure.patch.set_alpha(0)
         if side:
             top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.7, 1))[:, 0]
             top.patch.set_alpha(0)
@@ -86,20 +68,17 @@ def draw_curves(curves: Curves) -> str:
                 _panel(axes, curves, name, width=1.2)
         else:
             _panel(figure.subplots(), curves, shown[0], width=1.8)
-        out = io.StringIO()
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(out, format="svg", metadata=nothing)
-    return _bare(out.getvalue())
+        return element(figure, "Training curves over the images seen")
 
 
 def _panel(axes: Axes, curves: Curves, name: str, width: float) -> None:
     images, values = curves["images"], curves[name]
     axes.set_facecolor("none")
     if name == "loss" and len(values) >= 10:
-        axes.plot(images, values, color=_FAINT, linewidth=1.2, gid=f"{name}-raw")
-        axes.plot(images, smooth(values), color=_ACCENT, linewidth=width, gid=name)
+        axes.plot(images, values, color=FAINT, linewidth=1.2, gid=f"{name}-raw")
+        axes.plot(images, smooth(values), color=ACCENT, linewidth=width, gid=name)
     else:
-        axes.plot(images, values, color=_ACCENT, linewidth=width, gid=name)
+        axes.plot(images, values, color=ACCENT, linewidth=width, gid=name)
     if name == "loss" and min(values) > 0 and max(values) / min(values) > 10:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(LogFormatterMathtext())
@@ -111,7 +90,7 @@ def _panel(axes: Axes, curves: Curves, name: str, width: float) -> None:
     axes.set_title(PANELS[name], loc="left", fontsize=11)
     if name == "loss":
         axes.set_xlabel("images seen")
-    axes.grid(True, color=_FAINT, alpha=0.35, linewidth=0.6)
+    axes.grid(True, color=FAINT, alpha=0.35, linewidth=0.6)
     axes.margins(x=0.01)
 
 
@@ -129,16 +108,37 @@ def smooth(values: list[float], span: float = 0.05) -> list[float]:
     return result
 
 
-def _bare(svg: str) -> str:
-    """The ``<svg>`` element alone, for use inside HTML: no prologue, metadata, names of schemas."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", svg)
-    svg = svg.replace("xlink:href", "href")
-    svg = re.sub(r'(<svg[^>]*?)\s+width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?)\s+height="[^"]*"', r"\1", svg, count=1)
-    label = "Training curves over the images seen"
-    svg = svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
-    for stand_in, colour in _COLOURS.items():
-        svg = svg.replace(stand_in, colour)
-    return svg.replace("'DejaVu Sans'", "system-ui, sans-serif")
+def draw_bars(names: Sequence[str], parts: Mapping[str, Sequence[int]], label: str) -> str:
+    """A bar for each of ``names``, stacked of one to three ``parts``: an ``<svg>`` element.
+
+    Args:
+        parts: what a part is -> its length for each name.
+        label: what it shows, for who cannot see it.
+    """
+    if not names or not any(map(any, parts.values())):
+        return ""
+    fills: tuple[dict[str, Any], ...] = (
+        {"color": ACCENT},
+        {"color": INK},
+        {"color": "none", "hatch": "////"},
+    )
+    with drawing():
+        figure = Figure(figsize=(9, 0.9 + 0.3 * len(names)), layout="constrained")
+        axes = figure.subplots()
+        axes.set_facecolor("none")
+        start = [0] * len(names)
+        for (part, lengths), fill in zip(parts.items(), fills, strict=False):
+            axes.barh(
+                range(len(names)), lengths, left=start, height=0.7, label=part,
+                edgecolor=FAINT, linewidth=0.8, **fill,
+            )  # fmt: skip
+            start = [a + b for a, b in zip(start, lengths, strict=True)]
+        axes.set_yticks(range(len(names)), names)
+        for text in axes.get_yticklabels():
+            text.set_parse_math(False)  # a name is a name, whatever signs are in it
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.spines["left"].set_visible(False)
+        figure.legend(loc="outside upper left", ncols=3, frameon=False)
+        return element(figure, label, prefix="bars")

@@ -8,28 +8,30 @@ template engine. Equal inputs give equal bytes.
 from __future__ import annotations
 
 import base64
+import io
 import json
-import platform
-import shlex
-import struct
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import pandas as pd
 from markupsafe import Markup
+from PIL import Image
 
-from pipeline import __version__
-from pipeline.evaluation.metrics import FLOOR, METRICS
 from pipeline.evaluation.montage import spoken
-from pipeline.knobs import flatten
-from pipeline.params import Params, to_dict
-from pipeline.report.curves import draw_curves, read_curves
+from pipeline.params import Params
+from pipeline.report import again, origins
+from pipeline.report.curves import draw_bars, draw_curves, read_curves
+from pipeline.report.figures import Table, metric_rows, number, other_figures, tables
+from pipeline.report.origins import REVIEW, Origins
 from pipeline.workspace import write_text
 
-PACKAGES = ("torch", "numpy", "pandas", "pillow", "mlflow", "dvc")
+PICTURES = ("samples", "sweep", "denoising", "interpolation", "nearest", "confusion", "seen")
+FILM = "denoising.webp"
+_CHARTED = 40  # bars at most: a longer chart says less than the table below it
 
 
 @dataclass(frozen=True)
@@ -41,45 +43,24 @@ class Picture:
     height: int
 
 
-@dataclass(frozen=True)
-class Row:
-    """A line of the table of metrics, as text."""
-
-    title: str
-    name: str
-    value: str
-    floor: str
-    better: str
-    meaning: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of a name and its figures, as text. Without ``columns`` each row has one figure."""
-
-    title: str
-    rows: list[tuple[str, ...]]
-    columns: tuple[str, ...] = ()
-
-
 def write_page(
     reports: Path,
     params: Params,
     model: Mapping[str, Any],
     classes: Sequence[str],
-    review: Path | None = None,
+    origin: Origins | None = None,
 ) -> None:
     """Write ``reports/index.html`` from the files in ``reports``; what is missing is left out.
 
     Args:
-        reports: folder with metrics.json, samples.png, denoising.png, nearest.png, loss.csv,
-            scrape.json, dedupe.json.
+        reports: folder with metrics.json, the pictures, loss.csv, scrape.csv and .json,
+            dedupe.json.
         params: what was run.
         model: model.json.
         classes: the breeds.
-        review: the review page of the cleaning; linked if it exists.
+        origin: what is known of where the result comes from.
     """
-    write_text(reports / "index.html", render(reports, params, model, classes, review))
+    write_text(reports / "index.html", render(reports, params, model, classes, origin))
 
 
 def render(
@@ -87,11 +68,13 @@ def render(
     params: Params,
     model: Mapping[str, Any],
     classes: Sequence[str],
-    review: Path | None = None,
+    origin: Origins | None = None,
 ) -> str:
     """The page as text. Arguments as for ``write_page``."""
+    origin = origin or Origins()
     figures = _read_json(reports / "metrics.json")
-    document = used_params(params, model)
+    document = again.used_params(params, model)
+    changed, values = again.params_rows(document)
     templates = Path(__file__).parent / "templates"
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates),
@@ -105,109 +88,96 @@ def render(
         breeds=[spoken(name) for name in classes],
         figures=figures,
         metrics=metric_rows(figures),
-        accuracy=[
-            (spoken(name), f"{value:.0%}")
-            for name, value in figures.get("accuracy_by_breed", {}).items()
-        ],
-        pictures={
-            name: picture(reports / f"{name}.png") for name in ("samples", "denoising", "nearest")
-        },
+        others=other_figures(figures),
+        accuracy=accuracy(figures),
+        pictures={name: picture(reports / f"{name}.png") for name in PICTURES},
+        film=film(reports / FILM),
         curves=Markup(draw_curves(read_curves(reports / "loss.csv"))),
-        scraped=tables(_read_json(reports / "scrape.json")),
-        dropped=tables(_read_json(reports / "dedupe.json")),
-        review="../data/clean/review.html" if review is not None and review.is_file() else None,
-        params=[(key, _plain(value)) for key, value in flatten(document).items()],
+        **data(reports, origin),
+        changed=changed,
+        params=values,
         evaluate=params.evaluate,
+        dropout=document["train"].get("label_dropout", 0),
         facts=model_facts(model, document),
-        command=reproduce(document),
-        versions=versions(),
+        command=again.reproduce(document, origin.base),
+        origin=origin,
+        versions=again.versions(),
     )
 
 
 # --------------------------------------------------------------------------- what is shown
 
 
-def metric_rows(figures: Mapping[str, Any]) -> list[Row]:
-    """The metrics that were measured, in the order in which they are explained."""
+def data(reports: Path, origin: Origins) -> dict[str, Any]:
+    """What was scraped, dropped and trained on, and whose it is."""
+    scrape, dedupe = _read_json(reports / "scrape.json"), _read_json(reports / "dedupe.json")
+    names, parts = origins.split_sizes(origin.manifest, origin.index)
+    bars = ""
+    if 1 < len(names) <= _CHARTED:
+        told = "Pictures of each breed: " + ", ".join(parts)
+        bars = draw_bars(names, parts, told)
+    review = review_sections(reports / REVIEW) if origin.review else {}
+    shown = (
+        origins.by_breed(_read_csv(reports / "scrape.csv"), origin.index),
+        origins.by_source(origin.manifest),
+        origins.by_licence(origin.manifest, origin.index),
+    )
+    return {
+        "flow": flow(scrape, dedupe, origin),
+        "bars": Markup(bars),
+        "scraped": [table for table in shown if table],
+        "scraping": tables(scrape),
+        "dropped": linked(tables(dedupe), review),
+        "review": REVIEW if origin.review else None,
+        "split": {name: f"{sum(counts):,}" for name, counts in parts.items()},
+        "credits": origins.credits_of(origin.manifest, origin.shown),
+    }
+
+
+def flow(
+    scrape: Mapping[str, Any], dedupe: Mapping[str, Any], origin: Origins
+) -> list[tuple[str, str]]:
+    """How many pictures came through each stage, as (number, what it counts)."""
+    steps = [
+        (scrape.get("found"), "found"),
+        (scrape.get("fetched"), "downloaded"),
+        (dedupe.get("files"), "different files"),
+        (dedupe.get("kept"), "kept"),
+    ]
+    if origin.index is not None:
+        trained = int((origin.index["split"] == origins.TRAIN).sum())
+        steps.append((trained, "to train on"))
+    return [(f"{count:,}", what) for count, what in steps if isinstance(count, int)]
+
+
+def review_sections(page: Path) -> dict[str, str]:
+    """Name of a section of the review page -> its address."""
+    try:
+        text = page.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    return {name: f"{REVIEW}#{name}" for name in re.findall(r'<section id="(\w+)"', text)}
+
+
+def linked(found: list[Table], places: Mapping[str, str]) -> list[Table]:
+    """Tables whose names lead to the section that shows what they count."""
+    also = {"kept": "browse", "exact_duplicate": "near_duplicate"}
+    by_name = {spoken(name): place for name, place in places.items()}
+    by_name |= {spoken(name): places[place] for name, place in also.items() if place in places}
     return [
-        Row(
-            metric.title,
-            metric.name,
-            number(figures[metric.name]),
-            number(figures.get(metric.name + FLOOR)),
-            metric.better,
-            metric.meaning,
-        )
-        for metric in METRICS
-        if metric.name in figures
+        Table(one.title, one.rows, one.columns, by_name if one.title == "by reason" else {})
+        for one in found
     ]
 
 
-def number(value: Any) -> str:
-    """A figure for a reader: four significant digits, never an exponent for ordinary sizes."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return str(value)
-    if isinstance(value, int) or value == 0:
-        return f"{value:,.0f}"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    text = f"{value:.3g}" if abs(value) >= 1e-4 else f"{value:.1e}"
-    return text.replace("-", "−", 1) if value < 0 else text
-
-
-def tables(document: Mapping[str, Any]) -> list[Table]:
-    """A metrics file as tables: its own figures first, then one per group of figures in it.
-
-    ``reason_*`` and ``found_*`` make a group each; zeros among them say nothing and are left
-    out. A group of groups makes a table with columns.
-    """
-    own: list[tuple[str, ...]] = []
-    groups: dict[str, Mapping[str, Any]] = {}
-    reasons: dict[str, Any] = {}
-    faults: dict[str, Any] = {}
-    for key, value in document.items():
-        if isinstance(value, Mapping):
-            groups[spoken(key)] = value
-        elif key.startswith("reason_"):
-            reasons |= {key.removeprefix("reason_"): value} if value else {}
-        elif key.startswith("found_"):
-            faults |= {key.removeprefix("found_"): value} if value else {}
-        elif value is not None and not isinstance(value, list):
-            own.append((spoken(key), megabytes(value) if key == "bytes" else number(value)))
-    if faults:
-        groups = {"faults found, dropped or not": faults, **groups}
-    if reasons:
-        groups = {"by reason": reasons, **groups}
-    found = [Table("", own)] if own else []
-    return found + [_group(title, group) for title, group in groups.items() if group]
-
-
-def _group(title: str, group: Mapping[str, Any]) -> Table:
-    if not all(isinstance(value, Mapping) for value in group.values()):
-        flat = flatten(dict(group)).items()
-        return Table(title, [(spoken(name), number(value)) for name, value in flat])
-    columns = tuple(dict.fromkeys(key for inner in group.values() for key in inner))
-    rows = [
-        (spoken(name), *(number(inner.get(column)) for column in columns))
-        for name, inner in group.items()
+def accuracy(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How often each breed was recognised."""
+    found = figures.get("accuracy_by_breed")
+    return [
+        (spoken(name), f"{value:.0%}")
+        for name, value in (found.items() if isinstance(found, dict) else ())
+        if isinstance(value, (int, float))
     ]
-    return Table(title, rows, tuple(map(spoken, columns)))
-
-
-def megabytes(value: float) -> str:
-    return f"{value / 1e6:,.1f} MB"
-
-
-def used_params(params: Params, model: Mapping[str, Any]) -> dict[str, Any]:
-    """The params behind the page: those of the training as the model remembers them."""
-    document = to_dict(params)
-    document.pop("tracking")
-    training = model.get("training", {})
-    document |= {key: training[key] for key in ("seed", "train") if key in training}
-    document["scheduler"] = model.get("architecture", {}).get("schedule", document["scheduler"])
-    return document
 
 
 def model_facts(model: Mapping[str, Any], document: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -224,45 +194,37 @@ def model_facts(model: Mapping[str, Any], document: Mapping[str, Any]) -> list[t
     return [(name, number(value)) for name, value in facts if value is not None]
 
 
-def reproduce(document: Mapping[str, Any]) -> str:
-    """The command that runs this again: every param that is not the default, by name."""
-    usual = flatten(to_dict(Params()))
-    words = []
-    for key, value in flatten(dict(document)).items():
-        if key.startswith("scrape.sources.") or value == usual.get(key):
-            continue
-        words.append(f"-S {shlex.quote(f'{key}={_plain(value)}')}")
-    for name, count in document["scrape"]["sources"].items():
-        if usual.get(f"scrape.sources.{name}") != count:
-            words.append(f"-S {shlex.quote(f'scrape.sources.{name}={count}')}")
-    return " \\\n    ".join(["dvc exp run", *words]) if words else "dvc repro"
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def versions() -> list[tuple[str, str]]:
-    found = [("this project", __version__), ("Python", platform.python_version())]
-    for name in PACKAGES:
-        try:
-            found.append((name, version(name)))
-        except PackageNotFoundError:
-            continue
-    return found
+# --------------------------------------------------------------------------- reading
 
 
 def picture(path: Path) -> Picture | None:
-    """A PNG as a data URI with its size, or None if it is not there."""
+    """A PNG as a data URI with its size, or None if it is not there or damaged."""
     try:
         content = path.read_bytes()
-    except OSError:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            width, height = image.size
+    except (OSError, ValueError, SyntaxError):  # SyntaxError: Pillow's for a broken chunk
         return None
-    if content[:8] != b"\x89PNG\r\n\x1a\n":
+    return Picture(_uri(content, "png"), width, height)
+
+
+def film(path: Path) -> tuple[Picture, Picture] | None:
+    """An animated WebP, and its last frame for who wants no motion; None if it is not there."""
+    try:
+        content = path.read_bytes()
+        with Image.open(io.BytesIO(content), formats=["WEBP"]) as image:
+            image.seek(getattr(image, "n_frames", 1) - 1)
+            last = io.BytesIO()
+            image.convert("RGB").save(last, "PNG", optimize=True)
+            width, height = image.size
+    except (OSError, ValueError, EOFError):
         return None
-    width, height = struct.unpack(">II", content[16:24])
-    encoded = base64.b64encode(content).decode("ascii")
-    return Picture(Markup(f"data:image/png;base64,{encoded}"), width, height)
+    moving = Picture(_uri(content, "webp"), width, height)
+    return moving, Picture(_uri(last.getvalue(), "png"), width, height)
+
+
+def _uri(content: bytes, kind: str) -> Markup:
+    return Markup(f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -271,3 +233,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, keep_default_na=False)
+    except (OSError, ValueError):  # missing, empty, no CSV
+        return pd.DataFrame()

@@ -30,11 +30,15 @@ def test_the_artefacts_hold_what_the_rooms_agreed_on(template: Template) -> None
     dataset = template.project.json("data/dataset/dataset.json")
     model = template.project.json("models/model.json")
     assert dataset["digest"] in str(model)
-    for name in ("samples", "denoising", "nearest"):
+    for name in ("samples", "denoising", "nearest", "seen", "sweep", "interpolation"):
         with Image.open(root / "reports" / f"{name}.png") as image:
             image.load()
     page = (root / "reports/index.html").read_text()
-    assert not re.search(r"""(src|href)=["']https?://""", page), "the page works offline"
+    asked = re.findall(r"""<(?!a\b)[^>]*\s(?:src|srcset|href)=["'](?:https?:)?//""", page)
+    assert not asked, "the page works offline"
+    commit = template.project.git("rev-parse", "HEAD~1").strip()
+    [run] = template.project.runs()
+    assert f"git checkout {commit}\n" in page and f"/runs/{run.info.run_id}" in page
 
 
 def test_git_sees_only_what_a_user_would_commit(template: Template) -> None:

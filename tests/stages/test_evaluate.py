@@ -18,6 +18,7 @@ from pipeline import params as schema
 from pipeline.errors import PipelineError
 from pipeline.model import Architecture, initialise, load_model, save_model
 from pipeline.params import Params
+from pipeline.report import pictures
 from pipeline.tracking_store import open_store
 from pipeline.workspace import Workspace
 from stages import evaluate
@@ -25,7 +26,8 @@ from stages.evaluate import run, summary, training_run
 
 SIZE = 16
 CLASSES = ["beagle", "<b>poodle</b>"]
-MADE = ("metrics.json", "samples.png", "denoising.png", "nearest.png", "index.html")
+PICTURES = ("samples.png", "denoising.png", "nearest.png", *pictures.MADE)
+MADE = ("metrics.json", *PICTURES, "index.html")
 
 
 def params(**chosen: Any) -> Params:
@@ -88,7 +90,7 @@ def test_it_writes_figures_pictures_and_a_page(space: Workspace):
     assert json.loads((space.reports / "metrics.json").read_text()) == figures
     assert (figures["n_samples"], figures["n_train"], figures["n_held_out"]) == (8, 24, 6)
     assert "<b>poodle" not in (space.reports / "index.html").read_text()
-    for name in MADE[1:4]:
+    for name in PICTURES:
         with Image.open(space.reports / name) as picture:
             picture.load()
 
@@ -96,7 +98,7 @@ def test_it_writes_figures_pictures_and_a_page(space: Workspace):
 def test_the_grid_shows_what_the_model_draws_from_the_planned_noise(
     space: Workspace, monkeypatch: pytest.MonkeyPatch
 ):
-    sheets: dict[str, tuple[np.ndarray, ...]] = {}
+    sheets: dict[str, tuple[Any, ...]] = {}
     for name in ("sample_grid", "denoising_strip"):
         original = getattr(evaluate.montage, name)
 
@@ -131,11 +133,11 @@ def test_the_batch_size_changes_no_figure(space: Workspace):
 
 
 def test_another_seed_gives_other_samples(space: Workspace):
-    pictures = []
+    drawn = []
     for seed in (1, 2):
         run(params(seed=seed), space)
-        pictures.append((space.reports / "samples.png").read_bytes())
-    assert pictures[0] != pictures[1]
+        drawn.append((space.reports / "samples.png").read_bytes())
+    assert drawn[0] != drawn[1]
 
 
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "heun"])
@@ -178,6 +180,10 @@ def test_a_model_of_another_size_is_one_line(space: Workspace):
     refused(space, params(), r"pictures of 32 and 16 pixels")
 
 
+def test_a_primary_figure_that_is_none_is_one_line(space: Workspace):
+    refused(space, params(primary="fid"), r"evaluate\.primary: got 'fid', expected one of swd")
+
+
 def test_too_few_samples_is_one_line(space: Workspace):
     refused(space, params(samples=3), r"evaluate\.samples: got 3.*at least 4")
 
@@ -210,6 +216,8 @@ def test_the_figures_join_the_row_of_the_training(space: Workspace, mlflow_home:
     row = client.get_run(run_id)
     assert row.info.status == "FINISHED"
     assert row.data.metrics["eval/swd"] == figures["swd"]
+    assert row.data.metrics["eval/swd_noise"] == figures["swd_noise"] > 0
+    assert client.get_model_version_by_alias("test", "champion").run_id == run_id
     assert row.data.metrics["eval/images_per_second"] > 0
     assert row.data.params["evaluate.samples"] == "8"
     files = {item.path for item in client.list_artifacts(run_id, "reports")}
