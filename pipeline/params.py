@@ -304,6 +304,10 @@ class EvaluateParams:
         16, "samples shown beside their nearest training images", low=1, high=256
     )
     seed: int = knob(0, "seed of the samples", low=0, high=2**31 - 1)
+    inception: str | None = knob(
+        None, "file with torch-fidelity's Inception weights, for FID and the like (null: none)"
+    )
+    inception_sha256: str | None = knob(None, "sha256 of that file")
     device: str = knob("auto", "where to sample", choices=("auto", "cpu", "cuda", "mps"))
     primary: str = knob("swd", "figure of metrics.json that decides which model is the champion")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,18 @@ import torch
 from pipeline import params as schema
 from pipeline import progress, recording, workspace
 from pipeline.dataset.dataset import Dataset
+from pipeline.devices import resolve_device
 from pipeline.diffusion.sampling import Sampling
 from pipeline.errors import ParamsError, PipelineError, run_cleanly
 from pipeline.evaluation import montage
+from pipeline.evaluation.confusion import confusion_picture
+from pipeline.evaluation.features import LocalFeatures, cached_features
+from pipeline.evaluation.inception import load_inception, small_sample_note
 from pipeline.evaluation.metrics import (
     FLOOR,
     METRICS,
     Evaluation,
+    Extract,
     Pictures,
     evaluate,
     rounded,
@@ -51,6 +57,7 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
     model = load_model(space.models, chosen.device)
     dataset = Dataset.load(space.dataset)
     check_fit(model, dataset)
+    inception = inception_of(chosen)  # refuses before any work
     counts = np.bincount(dataset.labels[dataset.train_indices], minlength=len(dataset.classes))
     plan = plan_samples(counts, chosen.samples, chosen.grid, chosen.seed)
 
@@ -58,7 +65,11 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
     samples = Pictures(images[plan.measured], plan.labels[plan.measured])
     train, held_out = split(dataset)
     print(f"measuring {len(samples):,} samples against {len(train):,} pictures", flush=True)
-    result = evaluate(samples, train, held_out, dataset.classes, chosen.seed)
+    local = feature_net(space, dataset, train)
+    result = evaluate(samples, train, held_out, dataset.classes, chosen.seed, local, inception)
+    if inception and (note := small_sample_note(len(samples), len(train))):
+        print(note, file=sys.stderr, flush=True)
+    print(costs(result.seconds), flush=True)
     figures = result.to_json() | primary_noise(chosen, samples, train, len(dataset.classes))
 
     workspace.write_json(space.reports / "metrics.json", figures)
@@ -66,6 +77,7 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
         "samples": draw_grid(images, plan, dataset.classes),
         "denoising": draw_denoising(model, plan, chosen),
         "nearest": draw_nearest(samples, train, result, chosen.neighbours),
+        "confusion": confusion_picture(result.confusion, dataset.classes),
     }
     for name, picture in pictures.items():
         montage.write_png(space.reports / f"{name}.png", picture)
@@ -75,7 +87,10 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
     )  # fmt: skip
     origin = origins_of(space, dataset, shown)
     write_page(space.reports, params, model.info, dataset.classes, origin)
-    record(params, space, model, figures, pictures["samples"], speed, dataset.digest)
+    seconds = {"eval/images_per_second": speed}
+    seconds |= {f"eval/seconds/{name}": value for name, value in result.seconds.items()}
+    digests = dataset.digest, local.digest
+    record(params, space, model, figures, pictures["samples"], seconds, *digests)
     return figures
 
 
@@ -120,6 +135,24 @@ def split(dataset: Dataset) -> tuple[Pictures, Pictures]:
         for rows in (dataset.train_indices, dataset.held_out_indices)
     )
     return train, held_out
+
+
+def inception_of(chosen: EvaluateParams) -> Extract | None:
+    """Inception's features, where params name its weights.
+
+    Raises:
+        ParamsError: they cannot be had.
+    """
+    if not chosen.inception:
+        return None
+    device = resolve_device(chosen.device, "evaluate.device")
+    return load_inception(chosen.inception, chosen.inception_sha256, device)
+
+
+def feature_net(space: Workspace, dataset: Dataset, train: Pictures) -> LocalFeatures:
+    """The net behind the ``…_local`` metrics; trained once for a data set."""
+    folder = space.cache / "features"
+    return cached_features(folder, dataset.digest, train.images, train.labels, len(dataset.classes))
 
 
 def draw_samples(model: Model, plan: Plan, chosen: EvaluateParams) -> tuple[np.ndarray, float]:
@@ -189,8 +222,9 @@ def record(
     model: Model,
     figures: dict[str, Any],
     grid: np.ndarray,
-    speed: float,
+    seconds: dict[str, float],
     data: str,
+    features: str,
 ) -> None:
     """Put figures and pictures into the MLflow row of the training, register the model, and say
     whether it is the champion now."""
@@ -200,10 +234,13 @@ def record(
         for key, value in figures.items()
         if isinstance(value, (int, float))
     }
-    values["eval/images_per_second"] = speed
+    values |= seconds
     step = int(model.info.get("training", {}).get("images", 0))
     with recording.open_record(
-        space, params, of=training_run(space.models), tags={"stage": "evaluate"}
+        space,
+        params,
+        of=training_run(space.models),
+        tags={"stage": "evaluate", "features.local": features[:16]},
     ) as row:
         row.log_metrics(scraped(space.reports))
         row.log_model(
@@ -215,7 +252,7 @@ def record(
         )
         row.log_table(scrape_table(space.reports), "scrape/outcomes.json")
         row.log_image(grid, "eval/samples", step)
-        for name in ("metrics.json", "denoising.png", "nearest.png", "index.html"):
+        for name in ("metrics.json", "denoising.png", "nearest.png", "confusion.png", "index.html"):
             row.log_artifact(space.reports / name, "reports")
     for line in row.said:
         print(line)
@@ -274,6 +311,13 @@ def summary(figures: dict[str, Any]) -> str:
                 f"{metric.name:<{width}} {figures[metric.name]:>9.4g}{beside}   {metric.better}"
             )
     return "\n".join(lines)
+
+
+def costs(seconds: dict[str, float]) -> str:
+    """A line for whatever took time, the dearest first."""
+    width = max(map(len, seconds))
+    ordered = sorted(seconds.items(), key=lambda item: -item[1])
+    return "\n".join(f"  {name:<{width}} {value:>7.2f} s" for name, value in ordered)
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -30,6 +31,7 @@ from pipeline.devices import resolve_device
 from pipeline.diffusion.sampling import Sampling
 from pipeline.errors import Interrupted, run_cleanly
 from pipeline.evaluation.montage import sample_grid
+from pipeline.evaluation.quick import quick_figures, quick_reference
 from pipeline.model import Architecture, Model, initialise, save_model
 from pipeline.params import Params
 from pipeline.training import distributed
@@ -51,6 +53,7 @@ from pipeline.training.posthoc import FOLDER as SNAPSHOTS
 from pipeline.workspace import Workspace
 
 PREVIEW_STEPS = 10
+PREVIEW_BREEDS = 8
 
 
 def run(params: Params, space: Workspace, fresh: bool = False) -> dict[str, Any]:
@@ -83,7 +86,8 @@ def run(params: Params, space: Workspace, fresh: bool = False) -> dict[str, Any]
         say_where(trainer, params, identity)
         with open_run(params, space, folder, dataset, identity) as record:
             with closing(Aside(params.train.engine.aside and device.type != "cpu")) as aside:
-                train(trainer, architecture, record, aside)
+                known = reference_of(dataset, architecture)
+                train(trainer, architecture, record, aside, known)
             training = {
                 "seed": params.seed,
                 "images": trainer.nimg,
@@ -163,7 +167,11 @@ def open_run(
 
 
 def train(
-    trainer: Trainer, architecture: Architecture, record: recording.Record, aside: Aside
+    trainer: Trainer,
+    architecture: Architecture,
+    record: recording.Record,
+    aside: Aside,
+    reference: np.ndarray | None = None,
 ) -> None:
     """Run the loop; show, record and checkpoint what it yields."""
     for nimg, loss, lr, norm in trainer.history:
@@ -197,11 +205,11 @@ def train(
                 record.log_checkpoint(event.nimg, snapshot, latest)
                 record.flush()
             elif isinstance(event, TimeToSample):
-                aside.draw(event.nimg, preview_of(trainer, architecture))
-            for nimg, image in aside.finished():
-                record.log_image(image, "samples", nimg)
-        for nimg, image in aside.finished(wait=True):
-            record.log_image(image, "samples", nimg)
+                aside.draw(event.nimg, preview_of(trainer, architecture, reference))
+            for nimg, preview in aside.finished():
+                log_preview(record, nimg, preview)
+        for nimg, preview in aside.finished(wait=True):
+            log_preview(record, nimg, preview)
 
 
 def metrics_of(event: Logged) -> dict[str, float]:
@@ -216,21 +224,43 @@ def metrics_of(event: Logged) -> dict[str, float]:
     }
 
 
-def preview_of(trainer: Trainer, architecture: Architecture) -> Callable[[], np.ndarray]:
+@dataclass(frozen=True)
+class Preview:
+    """What the model draws in the middle of its training."""
+
+    sheet: np.ndarray
+    figures: dict[str, float]
+
+
+def reference_of(dataset: Dataset, architecture: Architecture) -> np.ndarray:
+    """The training pictures that previews are held against."""
+    breeds = len(architecture.classes[:PREVIEW_BREEDS])
+    return quick_reference(dataset.images, dataset.labels, dataset.train_indices, breeds)
+
+
+def preview_of(
+    trainer: Trainer, architecture: Architecture, reference: np.ndarray | None = None
+) -> Callable[[], Preview]:
     """What draws a small grid from the averaged weights as they are now: a row a breed, its own
-    noise for each picture."""
-    classes = architecture.classes[:8]
+    noise for each picture. With ``reference`` it is also measured."""
+    classes = architecture.classes[:PREVIEW_BREEDS]
     device = trainer.data.device
     averaged = copy.deepcopy(trainer.averaged).eval()
     model = Model(averaged, architecture.classes, architecture.size, {}, device)
     labels = torch.arange(len(classes)).repeat_interleave(trainer.params.grid)
     how = Sampling(steps=PREVIEW_STEPS, guidance=2.0)
 
-    def draw() -> np.ndarray:
+    def draw() -> Preview:
         images = model.sample(labels, range(len(labels)), how, batch_size=len(labels))
-        return sample_grid(images, labels.numpy(), classes)
+        figures = {} if reference is None else quick_figures(images, reference)
+        return Preview(sample_grid(images, labels.numpy(), classes), figures)
 
     return draw
+
+
+def log_preview(record: recording.Record, nimg: int, preview: Preview) -> None:
+    record.log_image(preview.sheet, "samples", nimg)
+    record.log_metrics(preview.figures, step=nimg)
 
 
 def write_loss(path: Path, history: list[list[float]]) -> None:

@@ -134,7 +134,8 @@ def test_every_knob_that_is_named_is_in_the_schema(page: Path) -> None:
         found = re.fullmatch(rf"((?:{'|'.join(SECTIONS)})\.[a-z_.]+)(?:=.*)?", span)
         if found and not re.search(r"\.(py|json|csv|sqlite)$", found[1]):
             named.append(found[1])
-    assert not set(named) - known
+    unknown = set(named) - known
+    assert not unknown
 
 
 def test_the_index_of_decisions_has_each_of_them() -> None:
@@ -161,7 +162,8 @@ def test_every_package_we_ask_for_has_its_licence_named() -> None:
     names = {re.split(r"[\[<>=]", line)[0] for line in asked} - {project["name"]}
     page = (REPOSITORY / "THIRD_PARTY.md").read_text("utf-8")
     listed = re.findall(r"^\| ([\w.-]+) \|", page, re.MULTILINE)
-    assert not names - set(listed)
+    missing = names - set(listed)
+    assert not missing
 
 
 def test_what_is_taken_out_as_the_page_says_is_never_fetched_again(

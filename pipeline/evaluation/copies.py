@@ -86,7 +86,7 @@ def nearest_by_hash(queries: np.ndarray, train: np.ndarray) -> Nearest:
             np.bitwise_count(codes[rows, None] ^ known[None]).astype(np.int64)
             for codes in (plain, mirror)
         ]
-        parts.append(_least(*bits))
+        parts.append(least(*bits))
     return Nearest(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
@@ -108,7 +108,7 @@ def nearest_by_pixels(
     for start in range(0, len(queries), _BLOCK):
         block = queries[start : start + _BLOCK]
         plain, mirror = _squares(block, train), _squares(block[:, :, ::-1], train)
-        index, _, mirrored = _least(plain, mirror)
+        index, _, mirrored = least(plain, mirror)
         # The matrix product loses the last digits, which is all a copy's distance consists of.
         turned = np.where(mirrored[:, None, None, None], block[:, :, ::-1], block)
         gap = turned.astype(np.float32) - train[index]
@@ -140,7 +140,7 @@ def nearest_few(
     return index, distance, mirrored
 
 
-def _least(plain: np.ndarray, mirror: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def least(plain: np.ndarray, mirror: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Column and value of the least of each row of two matrices, and whether the second has it."""
     both = np.minimum(plain, mirror)
     index = both.argmin(axis=1)

@@ -58,7 +58,7 @@ def swd(fake: np.ndarray, real: np.ndarray, seed: int = 0) -> float:
     for fake_patches, real_patches in zip(patches(fake, seed), patches(real, seed), strict=True):
         mean = real_patches.mean(axis=(0, 1, 2))
         std = real_patches.std(axis=(0, 1, 2)) + 1e-6
-        directions = _directions(PATCH * PATCH * 3, DIRECTIONS, seed)
+        directions = random_directions(PATCH * PATCH * 3, DIRECTIONS, seed)
         bags = [
             ((bag - mean) / std).reshape(*bag.shape[:2], -1) @ directions
             for bag in (fake_patches, real_patches)
@@ -77,7 +77,7 @@ def colour(fake: np.ndarray, real: np.ndarray, seed: int = 0) -> float:
 
     Unit before the factor: squared intensity, where black to white is 1.
     """
-    directions = _directions(3, 32, seed)
+    directions = random_directions(3, 32, seed)
     fake_bag, real_bag = (opponent_pixels(images, seed) @ directions for images in (fake, real))
     return 1000 * debiased(fake_bag, real_bag, seed)
 
@@ -249,7 +249,7 @@ def shrink(images: np.ndarray, side: int) -> np.ndarray:
     return boxes.mean(axis=(2, 4), dtype=np.float32)
 
 
-def _directions(dimensions: int, count: int, seed: int) -> np.ndarray:
+def random_directions(dimensions: int, count: int, seed: int) -> np.ndarray:
     """``count`` random unit vectors as the columns of a float32 matrix."""
     vectors = np.random.default_rng(seed).standard_normal((dimensions, count))
     return (vectors / np.linalg.norm(vectors, axis=0)).astype(np.float32)

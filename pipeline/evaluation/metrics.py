@@ -1,89 +1,33 @@
-"""All figures of an evaluation in one call, and what each of them means.
+"""All figures of an evaluation in one call.
 
 Every metric ``x`` comes with ``x_held_out``: the same measured on held-out real pictures in place
-of samples. That is the best a generator can be expected to reach; a value alone says little.
+of samples. That is the best a generator can be expected to reach; a value alone says little. What
+each means is in ``catalogue``.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.evaluation import copies
-from pipeline.evaluation.copies import CopyCheck, check_copies
-from pipeline.evaluation.distances import distances
+from pipeline.evaluation import distances, feature_distances, memorisation
+from pipeline.evaluation.catalogue import FLOOR, LOCAL
+from pipeline.evaluation.catalogue import METRICS as METRICS
+from pipeline.evaluation.copies import CopyCheck, Nearest, check_copies
 from pipeline.evaluation.diversity import diversity, uniqueness
+from pipeline.evaluation.features import LocalFeatures
+from pipeline.evaluation.memorisation import TrainingFeatures
 from pipeline.evaluation.recognition import BreedClassifier
 
 DIGITS = 6
-FLOOR = "_held_out"
 
-
-@dataclass(frozen=True)
-class Metric:
-    """What a reader needs to judge a figure."""
-
-    name: str
-    title: str
-    better: str  # "lower", "higher" or "near 1"
-    meaning: str
-
-
-METRICS = (
-    Metric(
-        "swd",
-        "Texture and shape",
-        "lower",
-        "Sliced Wasserstein distance between small patches of samples and of training pictures, "
-        "at three scales. Noise, blur and broken shapes raise it.",
-    ),
-    Metric(
-        "spectrum",
-        "Sharpness",
-        "lower",
-        "Distance between the power spectra, in squared decibels: samples that are too smooth, "
-        "too noisy or show a checkerboard raise it.",
-    ),
-    Metric(
-        "colour",
-        "Colour",
-        "lower",
-        "Distance between the distributions of colour and light, in thousandths of squared "
-        "intensity. A cast, washed-out coats or too much contrast raise it.",
-    ),
-    Metric(
-        "breed_accuracy",
-        "Right breed",
-        "higher",
-        "Share of pictures in which a small classifier, trained on the training pictures only, "
-        "recognises the asked breed.",
-    ),
-    Metric(
-        "diversity",
-        "Diversity",
-        "near 1",
-        "How much two samples of a breed differ, relative to two training pictures of it. Far "
-        "below 1 the generator repeats itself.",
-    ),
-    Metric(
-        "uniqueness",
-        "No repeats",
-        "near 1",
-        "Distance from a sample to the most similar other sample of its breed, relative to "
-        "training pictures. Near 0 the generator has a few pictures it always draws.",
-    ),
-    Metric(
-        "copies",
-        "Copies",
-        "lower",
-        f"Share of pictures that look like a training picture, mirrored or not: its pixels are at "
-        f"most {copies.RATIO:g} times as far as those of the {copies.NEIGHBOURS} nearest on "
-        f"average, or it is nearest and differs in at most {copies.HASH_BITS} of 64 bits of the "
-        "perceptual hash.",
-    ),
-)
+Extract = Callable[[np.ndarray], np.ndarray]
+"""uint8 N×S×S×3 pictures to float32 N×D features."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +41,20 @@ class Pictures:
         return len(self.images)
 
 
+class Costs:
+    """Seconds spent, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        """Add the time of the block to ``name``."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """The figures (NaN where a side has too few pictures), and what the pictures need."""
@@ -104,6 +62,9 @@ class Evaluation:
     figures: dict[str, float]
     accuracy_by_breed: dict[str, float]
     copies: CopyCheck
+    confusion: np.ndarray  # int64 C×C: samples by asked breed (row) and recognised breed (column)
+    by_features: Nearest  # the training picture nearest to each sample in the local features
+    seconds: dict[str, float] = field(default_factory=dict)  # by metric, held-out included
 
     def to_json(self) -> dict[str, object]:
         """For metrics.json: 6 significant digits; figures that do not exist (NaN) are left out."""
@@ -114,43 +75,116 @@ class Evaluation:
 
 
 def evaluate(
-    samples: Pictures, train: Pictures, held_out: Pictures, classes: list[str], seed: int = 0
-) -> Evaluation:
-    """Measure ``samples`` against ``train``, and ``held_out`` the same way, the same by seed."""
-    classifier = BreedClassifier.fit(train.images, train.labels, len(classes), seed)
-    named = classifier.labels(samples.images)
-    check = check_copies(samples.images, train.images)
-    figures = _compare(samples, train, classifier, check, seed)
-    if len(held_out) >= 2:
-        floor_check = check_copies(held_out.images, train.images)
-        floor = _compare(held_out, train, classifier, floor_check, seed)
-        figures |= {f"{name}{FLOOR}": value for name, value in floor.items()}
-    figures |= {"n_samples": len(samples), "n_train": len(train), "n_held_out": len(held_out)}
-    return Evaluation(
-        figures,
-        {
-            classes[label]: float(np.mean(named[samples.labels == label] == label))
-            for label in np.unique(samples.labels)
-        },
-        check,
-    )
-
-
-def _compare(
-    pictures: Pictures,
+    samples: Pictures,
     train: Pictures,
-    classifier: BreedClassifier,
-    check: CopyCheck,
-    seed: int,
-) -> dict[str, float]:
-    sides = (pictures.images, pictures.labels, train.images, train.labels)
-    return {
-        **distances(pictures.images, train.images, seed),
-        "breed_accuracy": classifier.accuracy(pictures.images, pictures.labels),
-        "diversity": diversity(*sides),
-        "uniqueness": uniqueness(*sides, seed),
-        "copies": check.share,
+    held_out: Pictures,
+    classes: list[str],
+    seed: int = 0,
+    features: LocalFeatures | None = None,
+    inception: Extract | None = None,
+) -> Evaluation:
+    """Measure ``samples`` against ``train``, and ``held_out`` the same way, the same by seed.
+
+    Args:
+        features: the frozen net; by default it is trained on ``train`` first.
+        inception: adds the metrics on Inception's features.
+    """
+    costs = Costs()
+    with costs.of("breed_accuracy"):
+        classifier = BreedClassifier.fit(train.images, train.labels, len(classes), seed)
+        named = classifier.labels(samples.images)
+    with costs.of("feature net"):
+        local = features or LocalFeatures.fit(train.images, train.labels, len(classes))
+    sets = {"": samples} | ({FLOOR: held_out} if len(held_out) >= 2 else {})
+    checks: dict[str, CopyCheck] = {}
+    figures: dict[str, float] = {}
+    for suffix, pictures in sets.items():
+        with costs.of("copies"):
+            checks[suffix] = check_copies(pictures.images, train.images)
+        found = _on_pictures(pictures, train, seed, costs)
+        found["copies"] = checks[suffix].share
+        with costs.of("breed_accuracy"):
+            found["breed_accuracy"] = classifier.accuracy(pictures.images, pictures.labels)
+        figures |= {f"{name}{suffix}": value for name, value in found.items()}
+    on_local, by_features = _on_features(local, LOCAL, sets, train, seed, costs)
+    figures |= on_local
+    if inception is not None:
+        figures |= _on_features(inception, "", sets, train, seed, costs)[0]
+    figures |= {"n_samples": len(samples), "n_train": len(train), "n_held_out": len(held_out)}
+    confusion = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(confusion, (samples.labels, named), 1)
+    accuracy = {
+        classes[label]: float(confusion[label, label] / confusion[label].sum())
+        for label in np.unique(samples.labels)
     }
+    return Evaluation(figures, accuracy, checks[""], confusion, by_features, costs.seconds)
+
+
+def _on_pictures(pictures: Pictures, train: Pictures, seed: int, costs: Costs) -> dict[str, float]:
+    sides = (pictures.images, pictures.labels, train.images, train.labels)
+    found = {}
+    for name, function in distances.DISTANCES.items():
+        with costs.of(name):
+            found[name] = function(pictures.images, train.images, seed)
+    with costs.of("diversity"):
+        found["diversity"] = diversity(*sides)
+    with costs.of("uniqueness"):
+        found["uniqueness"] = uniqueness(*sides, seed)
+    return found
+
+
+def _on_features(
+    extract: Extract,
+    kind: str,
+    sets: dict[str, Pictures],
+    train: Pictures,
+    seed: int,
+    costs: Costs,
+) -> tuple[dict[str, float], Nearest]:
+    """The metrics on one net's features, for samples and held-out pictures alike.
+
+    ``kind`` ends their names. Also the nearest training pictures of the samples.
+    """
+    with costs.of(f"features{kind}"):
+        mirrored = np.ascontiguousarray(train.images[:, :, ::-1])
+        known = TrainingFeatures(extract(train.images), extract(mirrored))
+        vectors = {suffix: extract(pictures.images) for suffix, pictures in sets.items()}
+    count = min(len(known.plain), *map(len, vectors.values()))
+    figures: dict[str, float] = {}
+    for suffix, fake in vectors.items():
+        found = _distances(fake, known.plain, count, seed, kind, costs)
+        figures |= {f"{name}{kind}{suffix}": value for name, value in found.items()}
+    with costs.of(f"memorisation{kind}"):
+        nearest = {suffix: known.nearest(fake) for suffix, fake in vectors.items()}
+        own = known.own_distances()
+        for suffix, fake in vectors.items():
+            figures[f"authpct{kind}{suffix}"] = memorisation.authpct(nearest[suffix], own)
+            figures[f"cosine{kind}{suffix}"] = cosine = known.cosine(fake)
+            if f"fid{suffix}" in figures and not kind:
+                fid = figures[f"fid{suffix}"]
+                figures[f"mifid{suffix}"] = fid * memorisation.mifid_factor(cosine)
+        if FLOOR in nearest:
+            real = nearest[FLOOR].distance
+            figures[f"ct{kind}"] = memorisation.ct(nearest[""].distance, real)
+            # The floor: one half of the held-out pictures against the other.
+            figures[f"ct{kind}{FLOOR}"] = memorisation.ct(real[::2], real[1::2])
+    return figures, nearest[""]
+
+
+def _distances(
+    fake: np.ndarray, real: np.ndarray, count: int, seed: int, kind: str, costs: Costs
+) -> dict[str, float]:
+    found = {}
+    if not kind:
+        with costs.of("fid"):
+            found["fid"] = feature_distances.frechet(fake, real)
+    with costs.of(f"kid{kind}"):
+        found["kid"] = feature_distances.kid(fake, real, seed)
+    with costs.of(f"mind{kind}"):
+        found["mind"] = feature_distances.mind(fake, real, seed)
+    with costs.of(f"neighbourhoods{kind}"):
+        found |= feature_distances.neighbourhoods(fake, real, count, seed)
+    return found
 
 
 def rounded(figures: dict[str, float]) -> dict[str, float]:

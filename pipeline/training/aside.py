@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
-import numpy as np
 import torch
 
 
@@ -17,11 +17,11 @@ class Aside:
 
     def __init__(self, wanted: bool) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="samples") if wanted else None
-        self._coming: list[tuple[int, Future[np.ndarray]]] = []
+        self._coming: list[tuple[int, Future[Any]]] = []
 
-    def draw(self, nimg: int, work: Callable[[], np.ndarray]) -> None:
+    def draw(self, nimg: int, work: Callable[[], Any]) -> None:
         """Have ``work`` done; what it returns comes out of ``finished`` with ``nimg``."""
-        done: Future[np.ndarray]
+        done: Future[Any]
         if self._thread is None:
             done = Future()
             done.set_result(work())
@@ -30,7 +30,7 @@ class Aside:
             done = self._thread.submit(_on_own_stream, work, ready)
         self._coming.append((nimg, done))
 
-    def finished(self, wait: bool = False) -> Iterator[tuple[int, np.ndarray]]:
+    def finished(self, wait: bool = False) -> Iterator[tuple[int, Any]]:
         """What is done, oldest first, each once; with ``wait`` all that was asked for."""
         while self._coming and (wait or self._coming[0][1].done()):
             nimg, done = self._coming.pop(0)
@@ -42,7 +42,7 @@ class Aside:
             self._thread.shutdown(cancel_futures=True)
 
 
-def _on_own_stream(work: Callable[[], np.ndarray], ready: torch.cuda.Event | None) -> np.ndarray:
+def _on_own_stream(work: Callable[[], Any], ready: torch.cuda.Event | None) -> Any:
     if ready is None:
         return work()
     stream = torch.cuda.Stream()

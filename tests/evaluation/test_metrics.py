@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from pipeline.evaluation.features import LocalFeatures
 from pipeline.evaluation.metrics import FLOOR, METRICS, Evaluation, Pictures, evaluate, rounded
 
 CLASSES = ["a", "b", "c", "d"]
@@ -19,22 +20,27 @@ def parts(train, fresh) -> dict[str, Pictures]:
     }
 
 
-def measure(parts: dict[str, Pictures], images: np.ndarray | None = None) -> Evaluation:
-    samples = parts["fresh"]
-    if images is not None:
-        samples = Pictures(images, samples.labels)
-    return evaluate(samples, parts["train"], parts["held_out"], CLASSES)
+@pytest.fixture(scope="module")
+def measure(parts):
+    """Samples to figures, with one feature net for all."""
+    train = parts["train"]
+    local = LocalFeatures.fit(train.images, train.labels, len(CLASSES))
+
+    def call(samples: Pictures, held_out: Pictures = parts["held_out"]) -> Evaluation:
+        return evaluate(samples, train, held_out, CLASSES, features=local)
+
+    return call
 
 
 @pytest.fixture(scope="module")
-def good(parts) -> Evaluation:
-    return measure(parts)
+def good(parts, measure) -> Evaluation:
+    return measure(parts["fresh"])
 
 
 def test_every_metric_comes_with_the_same_of_held_out_pictures_and_with_counts(good):
     for metric in METRICS:
-        assert metric.name in good.figures
-        assert metric.name + FLOOR in good.figures
+        assert (metric.name in good.figures) is not metric.weights
+        assert (metric.name + FLOOR in good.figures) is not metric.weights
     counts = {name: good.figures[f"n_{name}"] for name in ("samples", "train", "held_out")}
     assert counts == {"samples": 120, "train": 200, "held_out": 40}
 
@@ -47,18 +53,33 @@ def test_a_perfect_generator_reaches_the_floor(good):
     assert abs(figures["swd"]) < 0.02
 
 
-def test_replaying_the_training_set_is_caught_by_copies_alone(parts, good):
-    replay = parts["train"].images[:120]
-    figures = measure(parts, replay).figures
+def test_replaying_the_training_set_is_caught_by_every_measure_of_copying_alone(parts, measure):
+    replay = Pictures(parts["train"].images[:120], parts["train"].labels[:120])
+    figures = measure(replay).figures
     assert figures["copies"] == 1
+    assert figures["authpct_local"] == 0
+    assert figures["ct_local"] < -8
+    assert figures["cosine_local"] < 1e-6
     assert abs(figures["swd"]) < 0.02  # the distances cannot see it
+    assert figures["kid_local"] < 0.05 and figures["mind_local"] < 0.02
 
 
-def test_swapped_breeds_are_caught_by_accuracy_alone(parts, good):
+def test_held_out_pictures_are_no_copies_by_any_measure(good):
+    figures = good.figures
+    assert figures["copies_held_out"] == 0
+    assert 30 < figures["authpct_local_held_out"] < 80
+    assert abs(figures["ct_local_held_out"]) < 3 and abs(figures["ct_local"]) < 3
+    assert figures["cosine_local_held_out"] > 0.05
+
+
+def test_swapped_breeds_are_caught_by_accuracy_alone(parts, measure, good):
     swapped = Pictures(parts["fresh"].images, (parts["fresh"].labels + 1) % 4)
-    figures = evaluate(swapped, parts["train"], parts["held_out"], CLASSES).figures
-    assert figures["breed_accuracy"] < 0.05
-    assert figures["swd"] == good.figures["swd"]
+    found = measure(swapped)
+    assert found.figures["breed_accuracy"] < 0.05
+    assert found.figures["swd"] == good.figures["swd"]
+    assert found.figures["kid_local"] == good.figures["kid_local"]
+    # By the asked breed in rows: all of them lie one place beside the diagonal.
+    assert np.roll(found.confusion, 1, axis=1).trace() > 0.95 * len(swapped)
 
 
 def test_the_written_form_is_plain_json_with_six_digits(good):
@@ -70,16 +91,27 @@ def test_the_written_form_is_plain_json_with_six_digits(good):
     }
 
 
-def test_the_same_pictures_give_the_same_figures(parts, good):
-    assert measure(parts).to_json() == good.to_json()
+def test_the_same_pictures_give_the_same_figures(parts, measure, good):
+    assert measure(parts["fresh"]).to_json() == good.to_json()
 
 
-def test_without_held_out_pictures_there_is_no_floor_and_no_failure(parts):
+def test_the_time_of_every_metric_is_known(good):
+    assert {"swd", "copies", "kid_local", "mind_local", "neighbourhoods_local"} <= set(good.seconds)
+    assert all(value >= 0 for value in good.seconds.values())
+
+
+def test_the_nearest_training_picture_by_features_is_known(parts, measure):
+    rows = [7, 6, 5, 4]
+    replay = Pictures(parts["train"].images[rows], parts["train"].labels[rows])
+    assert measure(replay).by_features.index.tolist() == rows
+
+
+def test_without_held_out_pictures_there_is_no_floor_and_no_failure(parts, measure):
     nothing = Pictures(parts["train"].images[:0], parts["train"].labels[:0])
-    figures = evaluate(parts["fresh"], parts["train"], nothing, CLASSES).figures
-    assert figures["n_held_out"] == 0
+    figures = measure(parts["fresh"], nothing).figures
+    assert figures["n_held_out"] == 0 and "ct_local" not in figures
     assert not any(name.endswith(FLOOR) for name in figures if not name.startswith("n_"))
 
 
 def test_nothing_here_calls_itself_fid():
-    assert not any("fid" in metric.name.lower() for metric in METRICS)
+    assert not any("fid" in metric.name.lower() for metric in METRICS if not metric.weights)

@@ -39,10 +39,13 @@ def test_the_grids_of_training_are_drawn_with_the_averaged_weights(
             return np.zeros((len(labels), 16, 16, 3), np.uint8)
 
     monkeypatch.setattr(stages.train, "Model", Model)
-    draw = stages.train.preview_of(trainer, architecture)
+    reference = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), np.uint8)
+    draw = stages.train.preview_of(trainer, architecture, reference)
     averaged = {name: value.clone() for name, value in trainer.ema.net.state_dict().items()}
     trainer.step()  # goes on meanwhile
-    draw()
+    preview = draw()
+    assert preview.sheet.ndim == 3
+    assert set(preview.figures) == {"quick/swd", "quick/spectrum", "quick/colour"}
     weights, labels = drawn
     assert labels == [0, 0, 0, 1, 1, 1]
     assert all(torch.equal(weights[name], averaged[name]) for name in averaged)
