@@ -30,14 +30,13 @@ from pipeline.evaluation.inception import load_inception, small_sample_note
 from pipeline.evaluation.metrics import (
     FLOOR,
     METRICS,
-    NOISE,
     Evaluation,
     Extract,
     Pictures,
     evaluate,
     rounded,
 )
-from pipeline.evaluation.noise import KNOWN, measure_of, standard_error
+from pipeline.evaluation.noise import MEASURED, NOISE, measure_of, standard_error
 from pipeline.evaluation.plan import Plan, plan_samples
 from pipeline.knobs import flatten
 from pipeline.model import Model, load_model
@@ -100,8 +99,9 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
 
 
 def check_primary(name: str) -> None:
-    if name not in KNOWN:
-        raise ParamsError(f"evaluate.primary: got {name!r}, expected one of {', '.join(KNOWN)}")
+    if name not in MEASURED:
+        known = ", ".join(MEASURED)
+        raise ParamsError(f"evaluate.primary: got {name!r}, expected one of {known}")
 
 
 def primary_noise(

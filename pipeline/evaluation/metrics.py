@@ -25,7 +25,6 @@ from pipeline.evaluation.memorisation import TrainingFeatures
 from pipeline.evaluation.recognition import BreedClassifier
 
 DIGITS = 6
-NOISE = "_noise"  # standard error, see pipeline.evaluation.noise
 
 Extract = Callable[[np.ndarray], np.ndarray]
 """uint8 N×S×S×3 pictures to float32 N×D features."""

@@ -20,7 +20,8 @@ from pipeline.evaluation.metrics import LOCAL, Extract, Pictures
 from pipeline.evaluation.recognition import BreedClassifier
 
 REPEATS = 12
-KNOWN = (
+NOISE = "_noise"  # ends the name of a figure's standard error
+MEASURED = (
     *DISTANCES, "breed_accuracy", "diversity", "uniqueness", "copies",
     *(f"{name}{LOCAL}" for name in ("kid", "mind", "precision", "recall", "density", "coverage")),
 )  # fmt: skip
@@ -55,7 +56,7 @@ def half_of(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 def measure_of(
     name: str, train: Pictures, classes: int, seed: int, features: Extract | None = None
 ) -> Measure:
-    """What computes the figure ``name`` (one of ``KNOWN``) of samples, against ``train``.
+    """What computes the figure ``name`` (one of ``MEASURED``) of samples, against ``train``.
 
     Args:
         features: the local net, for figures on its features.
@@ -72,9 +73,9 @@ def measure_of(
         return lambda some: uniqueness(some.images, some.labels, *real, seed)
     if name == "copies":
         return lambda some: check_copies(some.images, train.images).share
-    if name in KNOWN and features is not None:
+    if name in MEASURED and features is not None:
         return _on_features(name.removesuffix(LOCAL), features, train, seed)
-    raise ValueError(f"no figure {name!r}; there are {', '.join(KNOWN)}")
+    raise ValueError(f"no figure {name!r}; there are {', '.join(MEASURED)}")
 
 
 def _on_features(name: str, extract: Extract, train: Pictures, seed: int) -> Measure:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.evaluation.metrics import Pictures
-from pipeline.evaluation.noise import half_of, measure_of, standard_error
+from pipeline.evaluation.features import LocalFeatures
+from pipeline.evaluation.metrics import Pictures, evaluate
+from pipeline.evaluation.noise import MEASURED, half_of, measure_of, standard_error
 
 
 def pictures(count: int, seed: int, spread: int = 40) -> Pictures:
@@ -50,7 +51,19 @@ def test_every_figure_has_one() -> None:
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (24, 16, 16, 3), dtype=np.uint8)
     train, samples = (Pictures(images[k::2], np.arange(12) % 2) for k in (0, 1))
-    for name in ("swd", "spectrum", "breed_accuracy", "diversity", "uniqueness", "copies"):
-        assert standard_error(measure_of(name, train, 2, 0), samples, repeats=3) >= 0
+    for name in MEASURED:
+        measure = measure_of(name, train, 2, 0, lambda x: x.reshape(len(x), -1).astype(np.float32))
+        assert standard_error(measure, samples, repeats=3) >= 0
     with pytest.raises(ValueError, match="no figure 'fid'; there are swd"):
         measure_of("fid", train, 2, 0)
+
+
+def test_a_figure_measured_alone_is_that_of_the_evaluation() -> None:
+    generator = np.random.default_rng(1)
+    images = generator.integers(0, 256, (48, 16, 16, 3), dtype=np.uint8)
+    train, samples = (Pictures(images[k::2], np.arange(24) % 2) for k in (0, 1))
+    features = LocalFeatures.fit(train.images, train.labels, 2)
+    figures = evaluate(samples, train, samples, ["a", "b"], 0, features).figures
+    for name in MEASURED:
+        alone = measure_of(name, train, 2, 0, features)(samples)
+        assert alone == pytest.approx(figures[name], rel=1e-5), name

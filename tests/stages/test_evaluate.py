@@ -181,6 +181,10 @@ def test_a_model_of_another_size_is_one_line(space: Workspace):
     refused(space, params(), r"pictures of 32 and 16 pixels")
 
 
+def test_a_primary_figure_that_is_none_is_one_line(space: Workspace):
+    refused(space, params(primary="fid"), r"evaluate\.primary: got 'fid', expected one of swd")
+
+
 def test_too_few_samples_is_one_line(space: Workspace):
     refused(space, params(samples=3), r"evaluate\.samples: got 3.*at least 4")
 
@@ -213,6 +217,8 @@ def test_the_figures_join_the_row_of_the_training(space: Workspace, mlflow_home:
     row = client.get_run(run_id)
     assert row.info.status == "FINISHED"
     assert row.data.metrics["eval/swd"] == figures["swd"]
+    assert row.data.metrics["eval/swd_noise"] == figures["swd_noise"] > 0
+    assert client.get_model_version_by_alias("test", "champion").run_id == run_id
     assert row.data.metrics["eval/images_per_second"] > 0
     assert row.data.params["evaluate.samples"] == "8"
     files = {item.path for item in client.list_artifacts(run_id, "reports")}
