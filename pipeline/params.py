@@ -308,6 +308,10 @@ class EvaluateParams:
         None, "file with torch-fidelity's Inception weights, for FID and the like (null: none)"
     )
     inception_sha256: str | None = knob(None, "sha256 of that file")
+    dinov2: str | None = knob(
+        None, "file with DINOv2's weights, for distances on its features (null: none)"
+    )
+    dinov2_sha256: str | None = knob(None, "sha256 of that file")
     device: str = knob("auto", "where to sample", choices=("auto", "cpu", "cuda", "mps"))
     primary: str = knob("swd", "figure of metrics.json that decides which model is the champion")
 

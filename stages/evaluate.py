@@ -24,7 +24,9 @@ from pipeline.devices import resolve_device
 from pipeline.diffusion.sampling import Sampling
 from pipeline.errors import ParamsError, PipelineError, run_cleanly
 from pipeline.evaluation import montage
+from pipeline.evaluation.catalogue import DINOV2
 from pipeline.evaluation.confusion import confusion_picture
+from pipeline.evaluation.dinov2 import load_dinov2
 from pipeline.evaluation.features import LocalFeatures, cached_features
 from pipeline.evaluation.inception import load_inception, small_sample_note
 from pipeline.evaluation.metrics import (
@@ -57,7 +59,7 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
     model = load_model(space.models, chosen.device)
     dataset = Dataset.load(space.dataset)
     check_fit(model, dataset)
-    inception = inception_of(chosen)  # refuses before any work
+    others = nets_at_hand(chosen)  # refuses before any work
     counts = np.bincount(dataset.labels[dataset.train_indices], minlength=len(dataset.classes))
     plan = plan_samples(counts, chosen.samples, chosen.grid, chosen.seed)
 
@@ -68,8 +70,8 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
     start = time.monotonic()
     local = feature_net(space, dataset, train)
     trained = time.monotonic() - start
-    result = evaluate(samples, train, held_out, dataset.classes, chosen.seed, local, inception)
-    if inception and (note := small_sample_note(len(samples), len(train))):
+    result = evaluate(samples, train, held_out, dataset.classes, chosen.seed, local, others)
+    if others and (note := small_sample_note(len(samples), len(train))):
         print(note, file=sys.stderr, flush=True)
     result.seconds["feature net"] += trained
     print(costs(result.seconds), flush=True)
@@ -141,16 +143,19 @@ def split(dataset: Dataset) -> tuple[Pictures, Pictures]:
     return train, held_out
 
 
-def inception_of(chosen: EvaluateParams) -> Extract | None:
-    """Inception's features, where params name its weights.
+def nets_at_hand(chosen: EvaluateParams) -> dict[str, Extract]:
+    """Features of the nets whose weights params name, by what ends their metrics' names.
 
     Raises:
         ParamsError: they cannot be had.
     """
-    if not chosen.inception:
-        return None
     device = resolve_device(chosen.device, "evaluate.device")
-    return load_inception(chosen.inception, chosen.inception_sha256, device)
+    found = {}
+    if chosen.inception:
+        found[""] = load_inception(chosen.inception, chosen.inception_sha256, device)
+    if chosen.dinov2:
+        found[DINOV2] = load_dinov2(chosen.dinov2, chosen.dinov2_sha256, device)
+    return found
 
 
 def feature_net(space: Workspace, dataset: Dataset, train: Pictures) -> LocalFeatures:

@@ -8,6 +8,7 @@ from pipeline.evaluation import copies, feature_distances
 
 FLOOR = "_held_out"
 LOCAL = "_local"
+DINOV2 = "_dinov2"
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Metric:
     title: str
     better: str  # "lower", "higher" or "near 1"
     meaning: str
-    weights: bool = False  # measured only where Inception's weights are at hand
+    weights: bool = False  # measured only where a net's weights are at hand
 
 
 _K = feature_distances.NEIGHBOURS
@@ -102,6 +103,12 @@ def _local(metric: Metric) -> Metric:
     )
 
 
+def _dinov2(metric: Metric) -> Metric:
+    meaning = metric.meaning.replace(_FEATURES, "features of DINOv2")
+    name, title = f"{metric.name}{DINOV2}", f"{metric.title} (DINOv2)"
+    return replace(metric, name=name, title=title, meaning=meaning, weights=True)
+
+
 def _inception(metric: Metric) -> Metric:
     return replace(metric, title=f"{metric.title} (Inception)", weights=True)
 
@@ -170,6 +177,15 @@ METRICS = (
         weights=True,
     ),
     *map(_inception, _ON_FEATURES),
+    Metric(
+        f"fd{DINOV2}",
+        "Fréchet distance (DINOv2)",
+        "lower",
+        "As FID, on features of DINOv2 (pictures enlarged to 224, bicubic): closer to how people "
+        "judge. Biased by the number of pictures as FID is.",
+        weights=True,
+    ),
+    *map(_dinov2, _ON_FEATURES),
     Metric(
         "mifid",
         "MiFID",

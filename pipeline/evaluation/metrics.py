@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -81,13 +81,14 @@ def evaluate(
     classes: list[str],
     seed: int = 0,
     features: LocalFeatures | None = None,
-    inception: Extract | None = None,
+    others: Mapping[str, Extract] | None = None,
 ) -> Evaluation:
     """Measure ``samples`` against ``train``, and ``held_out`` the same way, the same by seed.
 
     Args:
         features: the frozen net; by default it is trained on ``train`` first.
-        inception: adds the metrics on Inception's features.
+        others: adds the metrics on the features of these nets, by what ends the metrics' names:
+            nothing for Inception.
     """
     costs = Costs()
     with costs.of("breed_accuracy"):
@@ -108,8 +109,8 @@ def evaluate(
         figures |= {f"{name}{suffix}": value for name, value in found.items()}
     on_local, by_features = _on_features(local, LOCAL, sets, train, seed, costs)
     figures |= on_local
-    if inception is not None:
-        figures |= _on_features(inception, "", sets, train, seed, costs)[0]
+    for kind, extract in (others or {}).items():
+        figures |= _on_features(extract, kind, sets, train, seed, costs)[0]
     figures |= {"n_samples": len(samples), "n_train": len(train), "n_held_out": len(held_out)}
     confusion = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(confusion, (samples.labels, named), 1)
@@ -175,9 +176,9 @@ def _distances(
     fake: np.ndarray, real: np.ndarray, count: int, seed: int, kind: str, costs: Costs
 ) -> dict[str, float]:
     found = {}
-    if not kind:
-        with costs.of("fid"):
-            found["fid"] = feature_distances.frechet(fake, real)
+    if kind != LOCAL:
+        with costs.of(f"fid{kind}"):
+            found["fd" if kind else "fid"] = feature_distances.frechet(fake, real)
     with costs.of(f"kid{kind}"):
         found["kid"] = feature_distances.kid(fake, real, seed)
     with costs.of(f"mind{kind}"):
