@@ -210,17 +210,17 @@ def draw_denoising(model: Model, plan: Plan, chosen: EvaluateParams) -> np.ndarr
 
 def draw_nearest(samples: Pictures, train: Pictures, result: Evaluation, count: int) -> np.ndarray:
     """The samples that look most like copies, beside what they look like."""
-    found = result.copies
+    found, by_features = result.copies, result.by_features
     worst = found.worst(count)
     turned = np.where(found.by_hash.mirrored, ", mirrored", "")
-    hash_notes = [f"{found.by_hash.distance[i]} bits{turned[i]}" for i in worst]
-    pixel_notes = [f"ratio {found.ratio[i]:.2f}" for i in worst]
+    ways = {
+        "by hash": (found.by_hash, [f"{found.by_hash.distance[i]} bits{turned[i]}" for i in worst]),
+        "by pixels": (found.by_pixels, [f"ratio {found.ratio[i]:.2f}" for i in worst]),
+        "by features": (by_features, [f"distance {by_features.distance[i]:.2f}" for i in worst]),
+    }
     return montage.nearest_grid(
         samples.images[worst],
-        found.by_hash.pictures(train.images)[worst],
-        found.by_pixels.pictures(train.images)[worst],
-        hash_notes,
-        pixel_notes,
+        {name: (one.pictures(train.images)[worst], notes) for name, (one, notes) in ways.items()},
         scale=enlargement(samples.images.shape[1]),
     )
 

@@ -107,44 +107,40 @@ def denoising_strip(
 
 def nearest_grid(
     samples: np.ndarray,
-    by_hash: np.ndarray,
-    by_pixels: np.ndarray,
-    hash_notes: Sequence[str],
-    pixel_notes: Sequence[str],
+    nearest: Mapping[str, tuple[np.ndarray, Sequence[str]]],
     *,
     groups: int | None = None,
     scale: int = 2,
 ) -> np.ndarray:
-    """Each sample, its nearest training picture by hash, and that by pixels, with numbers under.
+    """Each sample and the training pictures nearest to it in several ways, with numbers under.
 
     Args:
-        samples, by_hash, by_pixels: uint8 N×S×S×3, row i of each belonging together.
-        hash_notes, pixel_notes: N captions of the neighbours.
-        groups: triples side by side; default 2 for up to 8 samples, else 4.
+        samples: uint8 N×S×S×3.
+        nearest: by the way's name, uint8 N×S×S×3 neighbours and their N captions.
+        groups: samples side by side; default 2 for up to 8 samples, else 4.
     """
     count, side = samples.shape[:2]
     groups = min(count, groups or (2 if count <= 8 else 4))
     tile = side * scale
     size = _caption_size(tile)
     head, foot = size + MARGIN, size + 10
-    group = 3 * (tile + GAP) - GAP
+    columns = {"sample": (samples, [""] * count), **nearest}
+    group = len(columns) * (tile + GAP) - GAP
     between = 3 * MARGIN
     lines = -(-count // groups)
     width = 2 * MARGIN + groups * group + (groups - 1) * between
     sheet = _Sheet(MARGIN + head + lines * (tile + foot) + MARGIN // 2, width)
-    titles = ("sample", "by hash", "by pixels")
     for number in range(groups):
-        for place, title in enumerate(titles):
+        for place, title in enumerate(columns):
             centre = MARGIN + number * (group + between) + place * (tile + GAP) + tile / 2
             sheet.text(centre, MARGIN + head / 2 - 4, title, size, INK, "mm")
     for number in range(count):
         left = MARGIN + number % groups * (group + between)
         top = MARGIN + head + number // groups * (tile + foot)
-        notes = ("", hash_notes[number], pixel_notes[number])
-        for place, pictures in enumerate((samples, by_hash, by_pixels)):
+        for place, (pictures, notes) in enumerate(columns.values()):
             x = left + place * (tile + GAP)
             sheet.paste(pictures[number], x, top, scale)
-            sheet.text(x + tile / 2, top + tile + foot / 2 - 2, notes[place], size, FAINT, "mm")
+            sheet.text(x + tile / 2, top + tile + foot / 2 - 2, notes[number], size, FAINT, "mm")
     return sheet.array()
 
 

@@ -97,7 +97,8 @@ def test_the_strip_has_the_noisy_frames_above_the_clean_ones():
 def test_each_sample_lies_beside_its_neighbours():
     samples, by_hash, by_pixels = pictures(5, 1), pictures(5, 2), pictures(5, 3)
     notes = ["", "", "", "", ""]
-    sheet = nearest_grid(samples, by_hash, by_pixels, notes, notes, groups=2, scale=2)
+    ways = {"by hash": (by_hash, notes), "by pixels": (by_pixels, notes)}
+    sheet = nearest_grid(samples, ways, groups=2, scale=2)
     tile = 2 * SIDE
     group, between = 3 * (tile + GAP) - GAP, 3 * MARGIN
     size = montage._caption_size(tile)
@@ -111,7 +112,7 @@ def test_each_sample_lies_beside_its_neighbours():
 
 def test_a_single_sample_makes_a_small_sheet():
     one = pictures(1)
-    assert nearest_grid(one, one, one, ["0 bits"], ["ratio 0"]).shape[1] < 200
+    assert nearest_grid(one, {"by hash": (one, ["0 bits"])}).shape[1] < 200
 
 
 def test_png_holds_the_exact_pixels_and_equal_sheets_are_equal_files(tmp_path):
