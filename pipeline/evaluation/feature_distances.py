@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import scipy.linalg
 
 from pipeline.evaluation.distances import debiased, random_directions
 
@@ -73,9 +72,9 @@ def frechet(fake: np.ndarray, real: np.ndarray) -> float:
     fake, real = fake.astype(np.float64), real.astype(np.float64)
     a, b = np.cov(fake, rowvar=False), np.cov(real, rowvar=False)
     # √C₁ C₂ √C₁ is symmetric with the eigenvalues of C₁C₂, so no general matrix root is needed.
-    values, vectors = scipy.linalg.eigh(a)
+    values, vectors = np.linalg.eigh(a)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    cross = np.sqrt(np.maximum(scipy.linalg.eigvalsh(root @ b @ root), 0)).sum()
+    cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ b @ root), 0)).sum()
     shift = np.square(fake.mean(axis=0) - real.mean(axis=0)).sum()
     return float(shift + np.trace(a) + np.trace(b) - 2 * cross)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
+import pandas as pd
 
 from pipeline.evaluation.copies import Nearest, least
 from pipeline.evaluation.feature_distances import squared_distances
@@ -84,7 +84,7 @@ def ct(sample_distances: np.ndarray, held_out_distances: np.ndarray) -> float:
     Without copying it is standard normal; below -3 is no accident; far above 0 underfits.
     """
     n, m = len(sample_distances), len(held_out_distances)
-    ranks = rankdata(np.concatenate([sample_distances, held_out_distances]))
+    ranks = pd.Series(np.concatenate([sample_distances, held_out_distances])).rank().to_numpy()
     wins = ranks[:n].sum() - n * (n + 1) / 2
     return float((wins - n * m / 2) / np.sqrt(n * m * (n + m + 1) / 12))
 
