@@ -15,14 +15,14 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from pipeline import spool
-from pipeline.errors import Interrupted, PipelineError
+from pipeline.ending import Ending
+from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.spool import Cursor, Journal
 from pipeline.tracking import describe
@@ -37,7 +37,7 @@ _SILENT_SECONDS = 3.0
 logger = logging.getLogger(__name__)
 
 
-class Record:
+class Record(Ending):
     """One run, as a stage writes it. As a context manager it ends FINISHED, FAILED or KILLED.
 
     A spool that cannot be written (full disk) costs a warning, never the training.
@@ -177,21 +177,6 @@ class Record:
         else:
             reason = self._cursor.problem or "MLflow has not taken all of it"
             logger.warning("%s: the run is kept in %s; %s", reason, folder, _LATER)
-
-    def __enter__(self) -> Record:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.end()
-        else:
-            killed = issubclass(kind, (Interrupted, KeyboardInterrupt))
-            self.end("KILLED" if killed else "FAILED")
 
     def _write(self, do: str, *, sync: bool = False, **fields: Any) -> None:
         with self._mishaps(do):

@@ -14,14 +14,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
 from PIL import Image
 
-from pipeline.errors import Interrupted
+from pipeline.ending import Ending
 from pipeline.tracking_store import compare_link
 
 FLUSH_ENTRIES = 1000  # the most that MLflow takes at once
@@ -34,7 +33,7 @@ _THUMBNAIL = (256, 256)
 logger = logging.getLogger(__name__)
 
 
-class Run:
+class Run(Ending):
     """One MLflow run. As a context manager it ends FINISHED, FAILED or (by a signal) KILLED.
 
     Attributes:
@@ -310,21 +309,6 @@ class Run:
             self._client.set_terminated(self.run_id, status=status, end_time=at)
         if self._buffer:
             logger.warning("MLflow: %d metric values could not be written", len(self._buffer))
-
-    def __enter__(self) -> Run:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.end()
-        else:
-            killed = issubclass(kind, (Interrupted, KeyboardInterrupt))
-            self.end("KILLED" if killed else "FAILED")
 
     @contextlib.contextmanager
     def _mishaps(self, what: str) -> Iterator[None]:

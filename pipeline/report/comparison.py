@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 import numpy as np
 import torch
 from markupsafe import Markup
@@ -24,6 +23,7 @@ from pipeline.errors import PipelineError
 from pipeline.evaluation.montage import sample_grid, spoken
 from pipeline.model import Model
 from pipeline.report.page import Picture
+from pipeline.report.templating import fill
 from pipeline.workspace import write_text
 
 TILE = 96  # pixels a picture is enlarged to, about
@@ -95,16 +95,8 @@ def write_comparison(
         metrics: the same of figures.
         breeds, seeds, how: what the grids show, and how they were drawn.
     """
-    templates = Path(__file__).parent / "templates"
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(templates),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("compare.html").render(
-        style=Markup((templates / "report.css").read_text(encoding="utf-8")),
+    page = fill(
+        "compare.html",
         sides=sides,
         params=params,
         metrics=metrics,

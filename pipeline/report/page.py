@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 from markupsafe import Markup
 from PIL import Image
@@ -27,6 +26,7 @@ from pipeline.report import again, origins
 from pipeline.report.curves import draw_bars, draw_curves, read_curves
 from pipeline.report.figures import Table, metric_rows, number, other_figures, tables
 from pipeline.report.origins import REVIEW, Origins
+from pipeline.report.templating import fill
 from pipeline.workspace import write_text
 
 PICTURES = ("samples", "sweep", "denoising", "interpolation", "nearest", "confusion", "seen")
@@ -75,16 +75,8 @@ def render(
     figures = _read_json(reports / "metrics.json")
     document = again.used_params(params, model)
     changed, values = again.params_rows(document)
-    templates = Path(__file__).parent / "templates"
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(templates),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html").render(
-        style=Markup((templates / "report.css").read_text(encoding="utf-8")),
+    return fill(
+        "report.html",
         breeds=[spoken(name) for name in classes],
         figures=figures,
         metrics=metric_rows(figures),
