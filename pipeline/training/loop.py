@@ -309,8 +309,12 @@ class Trainer:
     def _meters(self) -> tuple[Meter, Meter]:
         """One for the log lines, one for the prediction."""
         flops, budget = self.summary.flops, self.params.images
-        peak = self.group.size * matmul_peak(self.data.device, self.compute.dtype)
+        peak = self._peak()
         return Meter(flops, peak, budget), Meter(flops, peak, budget)
+
+    def _peak(self) -> float:
+        """Operations a second that all devices together could reach."""
+        return self.group.size * matmul_peak(self.data.device, self.compute.dtype)
 
     def _log(self) -> None:
         """Add the window's means to the history and start a new window."""
@@ -324,7 +328,7 @@ class Trainer:
 
     def _logged(self, meter: Meter) -> Logged:
         nimg, loss, lr, norm = self.history[-1]
-        rate = meter.rate()
+        rate, meter.peak = meter.rate(), self._peak()
         return Logged(
             int(nimg), loss, norm, lr, rate,
             meter.tflops(rate), meter.mfu(rate), self.compute.memory(),
