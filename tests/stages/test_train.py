@@ -19,6 +19,7 @@ from pipeline import recording, spool, workspace
 from pipeline.diffusion.sampling import Sampling
 from pipeline.errors import PipelineError
 from pipeline.model import load_model
+from pipeline.training.checkpoint import Checkpoints
 from pipeline.workspace import Workspace
 from stages.train import fingerprint, run
 
@@ -126,6 +127,26 @@ def test_a_stopped_training_goes_on_and_ends_with_the_same_bytes(space, undistur
     assert child.returncode == 0, errors
     assert "resuming at" in printed
     assert outputs(space) == undisturbed
+
+
+def test_as_many_checkpoints_are_kept_as_params_say(space, monkeypatch):
+    counts = []
+    real = Checkpoints.save
+
+    def save(self, nimg, state):
+        path = real(self, nimg, state)
+        counts.append(len(list(self.folder.glob("state-*"))))
+        return path
+
+    monkeypatch.setattr(Checkpoints, "save", save)
+    run(params(checkpoint_every=8, keep=3), space)
+    assert counts == [1, 2, 3, 3, 3, 3, 3, 3]
+
+
+@pytest.mark.parametrize("how", ["always", "never"])
+def test_the_pictures_lie_where_params_say(space, how, capsys):
+    run(params(engine={"resident": how}), space)
+    assert {"always": "resident", "never": "streamed"}[how] in capsys.readouterr().out
 
 
 def test_a_second_trainer_on_the_same_state_is_refused(space):

@@ -60,6 +60,29 @@ def test_the_levers_are_what_params_say(tmp_path):
     assert not torch.backends.cudnn.allow_tf32
 
 
+def test_every_lever_reaches_what_it_moves(tmp_path, monkeypatch):
+    """That no loss changes would also be so if a lever moved nothing."""
+
+    def seen(**lever):
+        one = trainer(tmp_path / str(lever), images=16, engine=EngineParams(**lever))
+        waits, foreach = [], []
+        real = torch._foreach_lerp_
+        with monkeypatch.context() as watched:
+            watched.setattr(Compute, "wait", lambda _: waits.append(one.nimg))
+            watched.setattr(torch, "_foreach_lerp_", lambda *a: (foreach.append(1), real(*a))[1])
+            list(one.run())
+        with one.compute.kernels():
+            attention = torch.backends.cuda.flash_sdp_enabled()
+        return attention, bool(one.optimizer.defaults["fused"]), len(foreach), len(waits)
+
+    usual = seen()
+    assert usual == (True, True, 2, 1)  # two steps, one log line
+    assert seen(sdpa=False) == (False, *usual[1:])
+    assert seen(fused=False) == (True, False, 2, 1)
+    assert seen(foreach=False) == (True, True, 0, 1)
+    assert seen(sync=True) == (True, True, 2, 2)
+
+
 def test_all_of_a_step_is_one_graph(tmp_path, monkeypatch, usual):
     """Indexing, flips, augmentation, noise, net and loss: the compiler is given them as one."""
     real, graphs = torch.compile, []
