@@ -21,10 +21,9 @@ from torch import nn
 
 from training_parts.ours import Trained, facts, theirs
 from training_parts.race import TORCH
-from training_parts.seed004 import endlessly, picture_loader
+from training_parts.seed004 import FromFiles, T, endlessly, picture_loader
 from training_parts.sizes import cost
 
-T = 1000
 LUCIDRAINS, DIFFUSERS = "denoising_diffusion_pytorch", "diffusers"
 
 
@@ -138,15 +137,13 @@ def diffusers_unet(module: Any, width: int, size: int) -> nn.Module:
     )
 
 
-class Diffusers:
+class Diffusers(FromFiles):
     """The loop of its unconditional example: AdamW, cosine rate after a warm-up, clipped gradients,
     ``EMAModel`` and ``.item()`` at every step, pictures from files without workers.
 
     Args:
         mixed: bf16 autocast; its README's command trains in fp32.
     """
-
-    tf32 = TORCH
 
     def __init__(
         self,
@@ -186,16 +183,8 @@ class Diffusers:
         counted = cost(theirs(lambda: diffusers_unet(module, width, data.size)), data.size)
         self.facts = facts(counted, batch, "bf16" if mixed else "fp32")
 
-    def advance(self) -> int:
-        for _ in range(self.steps):
-            self._step()
-        return self.steps * self.batch
-
     def _step(self) -> float:
-        images, _labels = next(self.batches)
-        x0 = images.to(self.device)
-        eps = torch.randn_like(x0)
-        t = torch.randint(0, T, (len(x0),), device=self.device)
+        x0, eps, t = self._drawn()
         with self.autocast:
             output = self.net(self.noise.add_noise(x0, eps, t), t).sample
             loss = F.mse_loss(output.float(), eps)

@@ -39,7 +39,31 @@ def endlessly(loader: Any) -> Iterator[Any]:
         yield from loader
 
 
-class Seed004:
+class FromFiles:
+    """A loop that takes its pictures from files and waits for the device at every step."""
+
+    tf32 = TORCH
+    device: torch.device
+    steps: int
+    batch: int
+    batches: Iterator[Any]
+
+    def advance(self) -> int:
+        for _ in range(self.steps):
+            self._step()
+        return self.steps * self.batch
+
+    def _step(self) -> float:
+        raise NotImplementedError
+
+    def _drawn(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Pictures, noise and timesteps of a step."""
+        images, _labels = next(self.batches)
+        x0 = images.to(self.device)
+        return x0, torch.randn_like(x0), torch.randint(0, T, (len(x0),), device=self.device)
+
+
+class Seed004(FromFiles):
     """Its training: Adam at 3e-4, MSE on the noise, T = 1000 linear betas, average of 0.995 at
     every step, the noisy picture clamped, ``.item()`` a step, no workers.
 
@@ -48,8 +72,6 @@ class Seed004:
     Args:
         width: 64 is its own.
     """
-
-    tf32 = TORCH
 
     def __init__(self, name: str, data: Trained, batch: int, width: int, steps: int) -> None:
         self.name, self.device, self.batch, self.steps = name, data.device, batch, steps
@@ -64,16 +86,8 @@ class Seed004:
         counted = cost(lambda: DogsUNet(width), data.size)
         self.facts = facts(counted, batch, "fp32")
 
-    def advance(self) -> int:
-        for _ in range(self.steps):
-            self._step()
-        return self.steps * self.batch
-
     def _step(self) -> float:
-        images, _labels = next(self.batches)
-        x0 = images.to(self.device)
-        t = torch.randint(0, T, (len(x0),), device=self.device)
-        eps = torch.randn_like(x0)
+        x0, eps, t = self._drawn()
         noisy = self.signal[t][:, None, None, None] * x0 + self.noise[t][:, None, None, None] * eps
         self.optimizer.zero_grad()
         loss = F.mse_loss(self.net(noisy.clamp(-1, 1), t, t), eps)
