@@ -1,1 +1,1 @@
-"""The parts of bench/fuzz.py."""
+"""Coverage-guided fuzzing of all that decodes what strangers send: ``fuzz.py`` runs it."""
