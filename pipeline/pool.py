@@ -8,7 +8,6 @@ and the one that kills a worker in which it was the first, or runs out of time, 
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import resource
@@ -150,8 +149,9 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # Beyond it there is a MemoryError, in place of a machine that ends whatever it likes.
-    with contextlib.suppress(OSError, ValueError):  # a lower limit that is set already is kept
-        resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limits = [limit for limit in (soft, hard, MOST_MEMORY) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))
     threadpool_limits(1)  # the processes are the parallelism; BLAS threads on top only wait
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

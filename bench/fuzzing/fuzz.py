@@ -1,7 +1,8 @@
 """Bytes that no camera wrote, for as long as asked: coverage-guided fuzzing of decode and hash.
 
     pip install -e '.[fuzz]'
-    python bench/fuzzing/fuzz.py [--target decode measure] [--seconds 3700] [--folder DIR] [--report]
+    python bench/fuzzing/fuzz.py [--target decode measure] [--seconds 3700] [--folder DIR]
+    python bench/fuzzing/fuzz.py --report [--folder DIR]
 
 atheris changes the pictures of ``hostile_pictures`` (and what it made of them before: the corpus
 stays in the folder) and keeps what reaches new lines of ``pipeline`` and Pillow. The targets and
@@ -33,9 +34,11 @@ def main() -> None:
         return
     options = arguments()
     if options.report:
-        from fuzzing.report import write
+        from reporting.parts import show
 
-        print(write(options.folder))
+        from fuzzing.report import report
+
+        show(report(options.folder, options.target), "fuzzing", keep=True)
         return
     searches = [Search(name, options) for name in options.target]
     with contextlib.ExitStack() as stack:
