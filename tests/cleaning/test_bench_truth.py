@@ -84,6 +84,7 @@ def test_collages_are_of_photos_that_their_folder_does_not_hold(photos, tmp_path
     assert len(singles) == 50
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::Warning:PIL.Image")
 def test_broken_files_are_refused_and_odd_ones_show_their_picture(photos, tmp_path):
     cases = make_hostile(photos, tmp_path, each=1)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
