@@ -18,20 +18,21 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from reporting.parts import Part, processor, report, show, versions
 from scale_parts import pictures
 
-from pipeline.knobs import set_in_text
+from pipeline.knobs import flatten, set_in_text
 from pipeline.scraping.breeds import load_breeds
 from pipeline.workspace import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 USAGE = Path(__file__).resolve().parent / "scale_parts" / "usage.py"
 STAGES = ("scrape", "dedupe", "resize", "train", "evaluate")
+IMPORT = "scrape, import"  # in the report: data/raw from a folder, not from the gallery
 BREEDS = 20
 DEMANDED, LIMIT = 14_000, 5.0  # pictures, seconds of a `dvc repro` with nothing to do
 NOTHING = 3  # times that is measured
@@ -122,7 +123,9 @@ class Size:
         if "disk" in self.known:
             return
         self.prepare()
-        self.step("scrape by import", lambda: self.imported())
+        self.step("source", lambda: self.source)
+        if self.source == "gallery":  # else the stage itself imports
+            self.step(IMPORT, self.imported)
         for stage in STAGES:
             self.step(stage, lambda stage=stage: self.stage(stage))
         for turn in range(NOTHING):
@@ -130,14 +133,13 @@ class Size:
         self.step("nothing to do, cold", lambda: self.nothing_to_do(cold=True))
         self.step("disk", lambda: {"gigabytes": pictures.disk(self.folder)})
 
-    def step(self, name: str, measure: Any) -> None:
+    def step(self, name: str, measure: Callable[[], Any]) -> None:
         """Measure, remember and tell, unless it is known."""
         if name not in self.known:
             print(f"-- {self.count:,} pictures: {name}", flush=True)
             self.known[name] = measure()
             write_json(self.state, self.known)
-            told = ", ".join(f"{key} {value:.1f}" for key, value in flat(self.known[name]))
-            print(f"-- {self.count:,} pictures: {name}: {told}", flush=True)
+            print(f"-- {self.count:,} pictures: {name}: {told(self.known[name])}", flush=True)
 
     def remove(self) -> None:
         """The clone and the folder of links; what was measured stays."""
@@ -145,7 +147,7 @@ class Size:
         shutil.rmtree(self.folder / "pictures", ignore_errors=True)
 
     def prepare(self) -> None:
-        if "scrape by import" in self.known and self.clone.is_dir():
+        if "scrape" in self.known and self.clone.is_dir():
             return
         pool = self.options.work / f"pictures-{self.options.px}"
         print(f"-- {self.count:,} pictures: drawing those that are missing", flush=True)
@@ -226,12 +228,10 @@ def forget(folder: Path) -> None:
             os.close(handle)
 
 
-def flat(used: dict[str, Any], before: str = "") -> Iterator[tuple[str, float]]:
-    for key, value in used.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{before}{key} ")
-        else:
-            yield before + key, value
+def told(used: Any) -> str:
+    if not isinstance(used, dict):
+        return str(used)
+    return ", ".join(f"{key} {value:.1f}" for key, value in flatten(used).items())
 
 
 # --------------------------------------------------------------------------- report
@@ -240,10 +240,9 @@ def flat(used: dict[str, Any], before: str = "") -> Iterator[tuple[str, float]]:
 def stages(found: dict[int, dict[str, Any]]) -> Part:
     """A row for each stage and size, and how it grew from the size before."""
     rows = []
-    for name in ("scrape by import", *STAGES):
+    for name in (IMPORT, *STAGES):
         before: tuple[int, Used] | None = None
-        for size, known in found.items():
-            used = known[name]["stage"]
+        for size, used in measured(found, name):
             growth = ""
             if before is not None:
                 factors = [used[key] / before[1][key] for key in ("cpu", "peak")]
@@ -256,6 +255,8 @@ def stages(found: dict[int, dict[str, Any]]) -> Part:
     lines = [
         "## The stages",
         "",
+        "scrape: the embedded gallery serves the pictures to a real browser and to the downloads "
+        "(its server's time is in it); import: data/raw is made of a folder of class folders. "
         "CPU: of all processes of the stage. Peak: the most memory that they had at once, shared "
         "pages counted once, files that are mapped included. Training runs a fixed number of "
         "steps and evaluation draws a fixed number of samples, so that what grows there is the "
@@ -268,6 +269,16 @@ def stages(found: dict[int, dict[str, Any]]) -> Part:
         "",
     ]
     return Part(lines, [])
+
+
+def measured(found: dict[int, dict[str, Any]], name: str) -> list[tuple[int, Used]]:
+    """A stage by size. Scraping from the gallery and importing are two things."""
+    rows = []
+    for size, known in found.items():
+        key = "scrape" if name == IMPORT and known["source"] == "import" else name
+        if name != "scrape" or known["source"] == "gallery":
+            rows.append((size, known[key]["stage"]))
+    return rows
 
 
 def around(found: dict[int, dict[str, Any]]) -> Part:
