@@ -71,7 +71,7 @@ def swd(fake: np.ndarray, real: np.ndarray, seed: int = 0) -> float:
 
 def spectrum(fake: np.ndarray, real: np.ndarray, seed: int = 0) -> float:
     """Squared Wasserstein distance of the radial power spectra, in squared decibels."""
-    return debiased(*(radial_power(some(side, seed)) for side in (fake, real)), seed)
+    return debiased(radial_power(some(fake, seed)), radial_power(some(real, seed)), seed)
 
 
 def colour(fake: np.ndarray, real: np.ndarray, seed: int = 0) -> float:
