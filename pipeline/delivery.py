@@ -26,6 +26,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline import spool
+from pipeline.candidate import Candidate
 from pipeline.errors import PipelineError
 from pipeline.spool import Cursor, Event
 from pipeline.tracking import Run, enter_run, existing
@@ -253,8 +254,7 @@ def send(run: Run, event: Event, folder: Path) -> str:
         case "checkpoint":
             run.log_checkpoint(event["step"], folder / event["file"], event["values"], at=at)
         case "model":
-            values, result, how = event["values"], event["result"], event["how"]
-            return run.log_model(folder / event["file"], event["name"], values, result, how, at)
+            return run.log_model(folder / event["file"], Candidate.from_json(event), at)
         case "artifact":
             run.log_artifact(folder / event["file"], event["folder"])
         case "table":

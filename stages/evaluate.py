@@ -19,6 +19,7 @@ import torch
 
 from pipeline import params as schema
 from pipeline import progress, recording, workspace
+from pipeline.candidate import Candidate, Result
 from pipeline.dataset.dataset import Dataset
 from pipeline.devices import resolve_device
 from pipeline.diffusion.sampling import Sampling
@@ -252,13 +253,10 @@ def record(
         tags={"stage": "evaluate", "features.local": features[:16]},
     ) as row:
         row.log_metrics(scraped(space.reports))
-        row.log_model(
-            space.models,
-            params.tracking.experiment,
-            values,
-            primary_result(chosen.primary, figures, data),
-            {key: getattr(chosen, key) for key in ("sampler", "steps", "guidance")},
-        )
+        result = primary_result(chosen.primary, figures, data)
+        how = {key: getattr(chosen, key) for key in ("sampler", "steps", "guidance")}
+        name = params.tracking.experiment
+        row.log_model(space.models, Candidate(name, values, result, how))
         row.log_table(scrape_table(space.reports), "scrape/outcomes.json")
         row.log_image(grid, "eval/samples", step)
         for name in ("metrics.json", "denoising.png", "nearest.png", "confusion.png", "index.html"):
@@ -267,11 +265,11 @@ def record(
         print(line)
 
 
-def primary_result(name: str, figures: dict[str, Any], data: str) -> dict[str, Any]:
-    """The figure that ranks models, as ``registry.Result`` takes it."""
+def primary_result(name: str, figures: dict[str, Any], data: str) -> Result:
+    """The figure that ranks models."""
     better = next(metric.better for metric in METRICS if metric.name == name)
     value, noise = figures.get(name, math.nan), figures.get(name + NOISE, 0.0)
-    return {"metric": name, "value": value, "noise": noise, "better": better, "data": data}
+    return Result(name, value, noise, better, data)
 
 
 def scraped(reports: Path) -> dict[str, float]:

@@ -53,30 +53,6 @@ class _Known:
     pairs: Pairs
 
 
-def clean_folder(
-    folder: Path,
-    params: DedupeParams,
-    *,
-    cache: Path | None = None,
-    overrides: list[Override] | None = None,
-    skip: tuple[str, ...] = (),
-    links: bool = False,
-) -> pd.DataFrame:
-    """One decision per file below ``folder``, sorted by path; columns as in decisions.parquet.
-
-    Hidden files and folders (a leading dot) are passed over. Links are listed as not followed,
-    unless ``links``. Names that are no UTF-8 text are shown with their odd bytes as \\xNN.
-
-    Args:
-        cache: where measurements are remembered; None: nowhere.
-        skip: paths, relative to the folder, that are no pictures and get no row.
-
-    Raises:
-        PipelineError: the folder is missing, unreadable or empty.
-    """
-    return clean(folder, params, cache=cache, overrides=overrides, skip=skip, links=links).table
-
-
 def clean(
     folder: Path,
     params: DedupeParams,
@@ -87,11 +63,19 @@ def clean(
     links: bool = False,
     cells: Path | None = None,
 ) -> Cleaned:
-    """As ``clean_folder``, with the measurements the review page needs.
+    """One decision per file below ``folder``, with the measurements the review page needs.
+
+    Hidden files and folders (a leading dot) are passed over. Links are listed as not followed,
+    unless ``links``. Names that are no UTF-8 text are shown with their odd bytes as \\xNN.
 
     Args:
+        cache: where measurements are remembered; None: nowhere.
+        skip: paths, relative to the folder, that are no pictures and get no row.
         cells: the folder that cells of collages are written to where ``params.collage`` is split,
             in a folder ``cells`` of their own; None: nothing is written, and collages are dropped.
+
+    Raises:
+        PipelineError: the folder is missing, unreadable or empty.
     """
     found = list(find_files(folder, skip=skip, links=links))
     if not found:
@@ -244,6 +228,6 @@ def decide_folder(
     # Written into the folder it judges, the table must not be judged the next time.
     inside = output.resolve().is_relative_to(folder.resolve())
     skip = (output.resolve().relative_to(folder.resolve()).as_posix(),) if inside else ()
-    table = clean_folder(folder, params, cache=cache, skip=skip)
+    table = clean(folder, params, cache=cache, skip=skip).table
     write_decisions_csv(table, output)
     return counts(table)

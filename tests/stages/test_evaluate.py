@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from local_store import start_run
 from PIL import Image
 
-from pipeline import knobs, tracking
+from pipeline import knobs
 from pipeline import params as schema
 from pipeline.errors import PipelineError
 from pipeline.model import Architecture, initialise, load_model, save_model
@@ -204,7 +205,7 @@ def recorded(space: Workspace) -> Params:
 
 def train_run(space: Workspace, chosen: Params) -> str:
     """A finished MLflow run, as the train stage leaves one behind."""
-    with tracking.start_run(space, chosen, tags={"stage": "train"}) as row:
+    with start_run(space, chosen, tags={"stage": "train"}) as row:
         (space.models / "run.json").write_text(json.dumps(row.reference()))
     return row.run_id
 
