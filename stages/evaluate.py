@@ -52,6 +52,7 @@ FRAMES = 8
 TILE = 128  # pixels a picture is enlarged to, about
 
 
+@workspace.alone("evaluate")
 def run(params: Params, space: Workspace) -> dict[str, Any]:
     """Sample, measure, draw, record. Returns the figures as written to metrics.json."""
     chosen = params.evaluate
