@@ -256,6 +256,9 @@ def start_delivery(workspace: Workspace, folder: Path) -> subprocess.Popen[bytes
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     patience = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
     environment = patience | dict(os.environ) | {"PYTHONPATH": os.pathsep.join(paths)}
+    # It may be killed: its temporary files go with the spool.
+    (folder / spool.SCRAPS).mkdir(exist_ok=True)
+    environment["TMPDIR"] = str(folder / spool.SCRAPS)
     with (folder / "delivery.log").open("ab") as log:
         return subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,

@@ -44,6 +44,7 @@ from pipeline.results import costs, record, summary
 from pipeline.workspace import Workspace
 
 
+@workspace.alone("evaluate")
 def run(params: Params, space: Workspace) -> dict[str, Any]:
     """Sample, measure, draw, record. Returns the figures as written to metrics.json."""
     chosen = params.evaluate
