@@ -35,9 +35,10 @@ class Finding:
     mend: str = ""
 
 
-def examine(workspace: Workspace, fix: bool = False) -> Iterator[Finding]:
-    """Every finding, in order. ``fix`` mends the store after a move and ends runs of the dead."""
-    for subject, check in CHECKS.items():
+def examine(workspace: Workspace, fix: bool = False, deep: bool = False) -> Iterator[Finding]:
+    """Every finding, in order. ``fix`` mends the store after a move, ends runs of the dead, and
+    drops damaged objects; ``deep`` reads the whole cache of DVC to find these."""
+    for subject, check in (CHECKS | DEEP if deep else CHECKS).items():
         try:
             found = check(workspace, fix)
         except PipelineError as error:
@@ -288,6 +289,25 @@ def check_disk(workspace: Workspace, _fix: bool) -> Finding:
     return ok(text)
 
 
+def check_objects(workspace: Workspace, fix: bool) -> Finding:
+    """Is every object in DVC's cache what its name says? DVC itself does not look."""
+    from pipeline import dvc_cache
+
+    cache = dvc_cache.cache_folder(workspace)
+    found = dvc_cache.damaged(workspace, cache)
+    if not found:
+        return ok(f"{len(dvc_cache.objects(cache)):,} objects are sound")
+    names = _few([str(item) for item in found])
+    if fix:
+        for item in found:
+            item.path.unlink()
+        return warn(f"dropped, for they were damaged: {names}", "`dvc repro` makes them again")
+    return bad(
+        f"damaged in {cache}: {names}",
+        "pipeline doctor --deep --fix, then `dvc repro` or `dvc pull`",
+    )
+
+
 CHECKS: dict[str, Callable[[Workspace, bool], Finding]] = {
     "Python": check_python,
     "packages": check_packages,
@@ -303,3 +323,5 @@ CHECKS: dict[str, Callable[[Workspace, bool], Finding]] = {
     "spool": check_spool,
     "disk": check_disk,
 }
+# What takes as long as reading everything.
+DEEP = {"DVC cache": check_objects}

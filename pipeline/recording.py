@@ -22,7 +22,7 @@ from PIL import Image
 
 from pipeline import spool
 from pipeline.ending import Ending
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, refused
 from pipeline.params import Params
 from pipeline.spool import Cursor, Journal
 from pipeline.tracking import describe
@@ -254,8 +254,9 @@ def open_record(
         about = describe(workspace, params, tags)
         journal.write("open", sync=True, about=about, of=dict(of or {}))
     except OSError as error:
+        error.filename = error.filename or str(folder)
         raise PipelineError(
-            f"{folder}: cannot be written ({error}); -S tracking.enabled=false runs without"
+            f"{refused(error)}; -S tracking.enabled=false records nothing"
         ) from error
     sender = None
     if importlib.util.find_spec("mlflow") is None:

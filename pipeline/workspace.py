@@ -105,8 +105,13 @@ def atomic_write(path: Path, mode: str = "wb") -> Iterator[Any]:
             os.fsync(file.fileno())
         temporary.replace(path)
         sync_directory(path.parent)
+    except OSError as error:
+        if error.filename in (None, str(temporary)):
+            error.filename = str(path)  # a full disk is said of no file, or of one nobody knows
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a read-only disk refuses this too
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -145,9 +150,9 @@ def exclusive(path: Path, doing: str) -> Iterator[None]:
                 f"{doing} is already running (process {file.read().strip() or 'unknown'}): "
                 f"wait for it or stop it; lock {path}"
             ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with contextlib.suppress(OSError):  # on a full disk: the lock holds without a name in it
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), str(os.getpid()).encode())
         yield
 
 
