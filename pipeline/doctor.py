@@ -232,6 +232,7 @@ def check_moved(workspace: Workspace, fix: bool) -> Finding:
     return bad(f"the store still points to {_few(places)}", "pipeline doctor --fix")
 
 
+_SERVER = "start that server, or unset MLFLOW_TRACKING_URI; until then runs wait in .cache/spool"
 _SET_ASIDE = "move mlruns/mlflow.db aside: the next run makes a new one (DVC keeps the results)"
 
 
@@ -245,7 +246,8 @@ def check_store(workspace: Workspace, _fix: bool) -> Finding:
     except ImportError as error:
         return warn(f"MLflow does not import: {_line(error)}", "pip install -r requirements.lock")
     except Exception as error:  # whatever a broken file or an absent server raises
-        return bad(f"{store.store_uri(workspace)}: {_line(error)}", _SET_ASIDE)
+        mend = _SET_ASIDE if store.is_own_store(workspace) else _SERVER
+        return bad(f"{store.store_uri(workspace)}: {_line(error)}", mend)
     return ok(f"{store.store_uri(workspace)}, {len(runs)} runs")
 
 

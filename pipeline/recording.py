@@ -12,7 +12,6 @@ import logging
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -116,7 +115,7 @@ class Record(Ending):
             how: ``sampler``, ``steps`` and ``guidance`` of a request that names none.
         """
         values = {key: float(value) for key, value in metrics.items()}
-        moment = int(time.time() * 1000)  # one, so that the run has each value once
+        moment = self._journal.now()  # one, so that the run has each value once
         self._write("metrics", values=values, step=None, at=moment)
         with self._mishaps("model"):
             kept = self._journal.keep(path)
@@ -278,8 +277,7 @@ def start_delivery(workspace: Workspace, folder: Path) -> subprocess.Popen[bytes
     ]  # fmt: skip
     package = str(Path(__file__).resolve().parents[1])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-    patience = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
-    environment = patience | dict(os.environ) | {"PYTHONPATH": os.pathsep.join(paths)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     with (folder / "delivery.log").open("ab") as log:
         return subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,

@@ -31,10 +31,20 @@ _NOTE = (
 )
 
 
+# Without these a server that takes a request and never answers is asked for a quarter of an hour.
+_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+
+
 def import_mlflow() -> ModuleType:
-    """MLflow, with telemetry and its start-up chatter off. Raises ImportError where missing."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    """MLflow, with telemetry and its start-up chatter off, and with little patience. Raises
+    ImportError where missing."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     import mlflow

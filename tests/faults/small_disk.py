@@ -33,17 +33,27 @@ class SmallDisk:
 def small_disk(folder: Path) -> Iterator[SmallDisk]:
     """One mounted on ``folder`` while the block lasts; the test is skipped where nobody may."""
     folder.mkdir()
-    mount(f"size={MEGABYTES}m", folder)
+    mount("-t", "tmpfs", "-o", f"size={MEGABYTES}m", "tmpfs", str(folder))
     try:
         yield SmallDisk(folder)
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def mount(options: str, folder: Path) -> None:
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """``folder`` as part of a read-only disk while the block lasts."""
+    mount("--bind", str(folder), str(folder))
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        mount("-o", "remount,bind,ro", str(folder))
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def mount(*arguments: str) -> None:
+    try:
+        done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         pytest.skip("no `mount` on this system: no full or read-only disk to be had")
     if done.returncode:

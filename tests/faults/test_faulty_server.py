@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from clone import Project, wait_for
 from faulty_proxy import BROKEN, LOST, PASS, SILENT, SLOW, FaultyProxy
@@ -10,6 +12,8 @@ from outs import outs_of
 from spooled import begin, content, write
 
 from pipeline import recording, spool
+from pipeline.doctor import CHECKS
+from pipeline.tracking_store import import_mlflow
 from pipeline.workspace import Workspace
 
 FAULTS = [SILENT, BROKEN, LOST, SLOW]
@@ -38,6 +42,23 @@ def test_every_fault_in_one_run_and_the_store_holds_it_once(
     assert [x[:2] for x in found["metrics"]["train/loss"]] == [(step, 1 / step) for step in steps]
     assert [step for step, _ in found["checkpoints"]] == steps
     assert len([name for name in found["files"] if name.startswith("images/")]) == 2 * len(steps)
+
+
+@pytest.mark.parametrize("mode", [SILENT, BROKEN])
+def test_the_doctor_says_that_a_server_does_not_answer(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """And gives it up: MLflow by itself would ask for a quarter of an hour."""
+    import_mlflow()
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "30"
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "1"
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with FaultyProxy(0, mode) as proxy:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.url)
+        found = CHECKS["MLflow store"](workspace, False)
+        assert found.level == "bad" and proxy.url in found.text and "\n" not in found.text
+        assert "start that server" in found.mend
+        assert 1 <= proxy.asked[mode] <= 2
 
 
 @pytest.mark.chaos
