@@ -43,7 +43,10 @@ def project(template: Template, disk: SmallDisk) -> Project:
     return copy_of(template, disk.root / "dogs")
 
 
-@pytest.mark.parametrize("stage", REMEMBERED)
+LONG = [pytest.param(stage, marks=pytest.mark.chaos) for stage in REMEMBERED if stage != "resize"]
+
+
+@pytest.mark.parametrize("stage", ["resize", *LONG])
 def test_a_stage_on_a_full_disk_says_one_line_and_leaves_what_was_there(
     project: Project, disk: SmallDisk, stage: str
 ) -> None:

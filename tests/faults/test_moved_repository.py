@@ -64,6 +64,7 @@ def test_the_doctor_mends_every_path_of_a_moved_repository(moved: Project, tmp_p
     assert "up to date" in moved.dvc("status")
 
 
+@pytest.mark.chaos
 def test_a_moved_champion_draws_without_the_doctor(moved: Project) -> None:
     arguments = ["-n", "1", "--seed", "7", "--fname", "plots/a", "--model", "models:/dogs@champion"]
     moved.pipeline("generate", *arguments)
@@ -71,6 +72,7 @@ def test_a_moved_champion_draws_without_the_doctor(moved: Project) -> None:
     assert moved.dvc("status").count("up to date") == 1
 
 
+@pytest.mark.chaos
 def test_a_copy_neither_reads_from_the_original_nor_writes_into_it(
     project: Project, template: Template
 ) -> None:

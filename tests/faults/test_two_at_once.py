@@ -20,7 +20,10 @@ WEIGHTS = "models/weights.safetensors"
 
 @pytest.mark.parametrize(
     ("stage", "lock", "what"),
-    [("scrape", "scrape.lock", "scraping"), ("train", "train.lock", "a training into models/")],
+    [
+        pytest.param("scrape", "scrape.lock", "scraping", marks=pytest.mark.chaos),
+        ("train", "train.lock", "a training into models/"),
+    ],
 )
 def test_a_stage_that_already_runs_is_named_with_its_process(
     project: Project, stage: str, lock: str, what: str
