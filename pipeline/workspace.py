@@ -104,17 +104,24 @@ def atomic_write(path: Path, mode: str = "wb") -> Iterator[Any]:
     What a killed writer left beside ``path`` is taken over by the next one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = _open_beside(path)
-    with os.fdopen(descriptor, mode, encoding=None if "b" in mode else "utf-8") as file:
-        try:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)  # while it is still locked, and so surely ours
-            raise
-    sync_directory(path.parent)
+    try:
+        descriptor, temporary = _open_beside(path)
+        with os.fdopen(descriptor, mode, encoding=None if "b" in mode else "utf-8") as file:
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                temporary.replace(path)
+            except BaseException:
+                # While it is still locked, and so surely ours. A read-only disk refuses this too.
+                with contextlib.suppress(OSError):
+                    temporary.unlink(missing_ok=True)
+                raise
+        sync_directory(path.parent)
+    except OSError as error:
+        if error.filename is None or Path(error.filename).name.startswith(f".{path.name}."):
+            error.filename = str(path)  # a full disk is said of no file, or of one nobody knows
+        raise
 
 
 def _open_beside(path: Path) -> tuple[int, Path]:
@@ -174,9 +181,9 @@ def exclusive(path: Path, doing: str) -> Iterator[None]:
                 f"{doing} is already running (process {file.read().strip() or 'unknown'}): "
                 f"wait for it or stop it; lock {path}"
             ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with contextlib.suppress(OSError):  # on a full disk: the lock holds without a name in it
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), str(os.getpid()).encode())
         yield
 
 

@@ -63,6 +63,9 @@ def run(params: Params, space: Workspace, fresh: bool = False) -> dict[str, Any]
         if group.leads:
             if warning:
                 print(f"warning: {warning}", file=sys.stderr)
+            # One training writes models/ at a time; and one has the state, wherever it writes.
+            lock = space.here / ".cache" / "train.lock"
+            held.enter_context(workspace.exclusive(lock, "a training into models/"))
             held.enter_context(workspace.exclusive(folder / "lock", "this training"))
             if fresh:
                 Checkpoints(folder).clear()
