@@ -6,7 +6,6 @@ already has, they get a row of their own under it.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
@@ -46,6 +45,7 @@ from pipeline.params import EvaluateParams, Params
 from pipeline.report.origins import origins_of
 from pipeline.report.page import write_page
 from pipeline.report.pictures import write_pictures
+from pipeline.stamp import name_in, read_run
 from pipeline.workspace import Workspace
 
 FRAMES = 8
@@ -277,7 +277,7 @@ def primary_result(name: str, figures: dict[str, Any], data: str) -> dict[str, A
 def scraped(reports: Path) -> dict[str, float]:
     """What scraping came to, by reason of failure and by source: metrics ``scrape/…``."""
     try:
-        document = json.loads((reports / "scrape.json").read_text(encoding="utf-8"))
+        document = workspace.read_json(reports / "scrape.json")
     except (OSError, ValueError):
         return {}
     flat = flatten({"scrape": document})
@@ -299,13 +299,9 @@ def scrape_table(reports: Path) -> list[dict[str, Any]]:
 
 def training_run(models: Path) -> dict[str, str]:
     """Where the MLflow run that models/ came from is found; empty if that is not known."""
-    try:
-        note = json.loads((models / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(note, dict):
-        return {}
-    return {key: note[key] for key in ("run_id", "spool") if note.get(key)}
+    note = read_run(models)
+    found = {key: name_in(note, key) for key in ("run_id", "spool")}
+    return {key: value for key, value in found.items() if value}
 
 
 def summary(figures: dict[str, Any]) -> str:

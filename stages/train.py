@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import csv
-import json
 import shutil
 import signal
 import sys
@@ -34,6 +33,7 @@ from pipeline.evaluation.montage import sample_grid
 from pipeline.evaluation.quick import quick_figures, quick_reference
 from pipeline.model import Architecture, Model, initialise, save_model
 from pipeline.params import Params
+from pipeline.stamp import name_in, read_run
 from pipeline.training import distributed
 from pipeline.training.aside import Aside
 from pipeline.training.checkpoint import Checkpoints
@@ -158,9 +158,9 @@ def open_run(
 ) -> recording.Record:
     """The record of this training: the one its state names, or a new one."""
     note = folder / "run.json"
-    known = json.loads(note.read_text()).get("spool") if note.is_file() else None
+    known = name_in(read_run(folder), "spool")
     tags = {"stage": "train", "data.digest": dataset.digest, "train.fingerprint": identity}
-    record = recording.open_record(space, params, name=known or "", tags=tags)
+    record = recording.open_record(space, params, name=known, tags=tags)
     workspace.write_json(note, record.reference())
     record.log_dataset("dataset", dataset.digest[:32], "data/dataset")
     return record
