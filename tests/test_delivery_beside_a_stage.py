@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from local_store import (
     stored,
 )
 from mlflow_server import Server, free_port
-from spooled import begin, content, write
+from spooled import begin, content, wait_for, write
 
 from pipeline import recording, spool
 from pipeline.delivery import deliver
@@ -83,15 +82,6 @@ def test_a_server_that_stops_and_comes_back_misses_nothing(
     assert [x[:2] for x in found["metrics"]["train/loss"]] == [(10, 0.1), (20, 0.05)]
     assert [step for step, _ in found["checkpoints"]] == [10, 20]
     assert found["files"]["checkpoints/000000020/weights"] == b"weights of 20"
-
-
-def wait_for(condition: Any) -> None:
-    import time
-
-    end = time.monotonic() + 90
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def test_a_server_out_of_reach_costs_nothing_but_the_wait_at_the_end(
