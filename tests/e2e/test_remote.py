@@ -81,10 +81,8 @@ def test_a_second_clone_has_data_model_pictures_and_experiments_of_the_first(
     assert here["params"]["train.images"] == "320" and here["nearest"][0]["sources"]
     assert not (second.root / "mlruns" / "mlflow.db").exists()  # nothing was made by looking
 
-    assert "guided" in second.dvc("exp", "list", "origin")
     second.dvc("exp", "pull", "origin", "guided")
     second.dvc("exp", "apply", "guided")
     assert second.json("reports/metrics.json") == project.json("reports/metrics.json")
     assert CLEAN in second.dvc("status")
-    assert stages_run(second.dvc("repro")) == []
     assert second.changed() == project.changed()
