@@ -17,7 +17,7 @@ from pipeline.workspace import Workspace
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]
 
-IMAGES, EVERY = 960, 80
+IMAGES, EVERY = 3200, 160
 
 
 def checkpoints(project: Project) -> list[int]:
