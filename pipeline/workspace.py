@@ -317,9 +317,9 @@ def git_state(folder: Path, ignoring: Iterable[str] = ()) -> GitState:
     return GitState(commit, bool(changes))
 
 
-def committed(folder: Path, name: str) -> str | None:
-    """The file ``name`` in ``folder`` as the last commit has it; None if it has none."""
-    return _git(folder, "show", f"HEAD:./{name}")
+def committed(folder: Path, name: str, revision: str = "HEAD") -> str | None:
+    """The file ``name`` in ``folder`` as a commit has it, the last one; None if it has none."""
+    return _git(folder, "show", f"{revision}:./{name}")
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
