@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipeline import workspace
 
@@ -28,9 +28,14 @@ DRAFT = 256  # a JPEG is decoded no smaller, nor at 1/2 smaller than one and a h
 # Pillow knows dozens of formats; some call other programs (EPS) or have a history of bombs (FITS).
 _FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "bmp": "BMP"}
 
-# Our own limit on pixels is lower and is checked on the header; Pillow's warning would only add
-# lines to the log.
+# A camera's progressive JPEG has about ten. Each is read over the whole picture, and a hundred
+# bytes make one, so that a file of a few megabytes could keep a decoder busy for an hour.
+MAX_SCANS = 500
+
+# Our own limit on pixels is lower and is checked on the header; Pillow's warnings, of that and of
+# damaged EXIF blocks, would only add lines to the log.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 Reason = Literal["not_a_file", "not_a_picture", "corrupt", "too_large"]
 
@@ -40,7 +45,7 @@ class PictureError(Exception):
 
     ``reason`` is one of ``not_a_file`` (missing, a folder, a pipe, not readable),
     ``not_a_picture`` (the content is something else), ``corrupt`` (it does not decode to its end)
-    and ``too_large`` (more pixels than allowed, known from the header).
+    and ``too_large`` (more pixels, or more work to decode them, than allowed; known beforehand).
     """
 
     def __init__(self, reason: Reason, detail: str) -> None:
@@ -180,6 +185,9 @@ def read_picture(
                 raise PictureError(
                     "too_large", f"{size[0]}x{size[1]} is over {max_pixels} pixels (max_pixels)"
                 )
+            # In the pixels of a JPEG these two bytes never stand beside each other.
+            if kind == "jpg" and data.count(b"\xff\xda") > MAX_SCANS:
+                raise PictureError("too_large", f"jpg of over {MAX_SCANS} scans")
             frames = getattr(image, "n_frames", 1)
             if draft is not None:
                 # Pillow takes the smallest of 1/1, 1/2, 1/4, 1/8 that leaves so many pixels.
@@ -261,6 +269,8 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _why_corrupt(kind: str, error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):  # its text names an address of memory
+        return f"broken {kind}: nothing to read after its first bytes"
     text = " ".join(str(error).split())[:120]
     if "truncated" in text.lower() or "unexpected end" in text.lower():
         return f"truncated {kind}"
