@@ -28,6 +28,7 @@ from PIL import Image
 from pipeline import spool
 from pipeline.candidate import Candidate
 from pipeline.errors import PipelineError
+from pipeline.provenance import PROCESS_TAG
 from pipeline.spool import Cursor, Event
 from pipeline.tracking import Run, enter_run, existing
 from pipeline.tracking_store import import_mlflow, open_store, store_uri, ui_base
@@ -121,8 +122,15 @@ class Delivery:
             raise
 
     def close_dead(self) -> None:
-        """Mark the run KILLED: its process is gone without a word."""
-        if self._run is not None:
+        """Mark the run KILLED: its process is gone without a word.
+
+        Unless the same stage, started again, writes to it by now: then it is that one's to end.
+        """
+        if self._run is None:
+            return
+        about = next(spool.read(self.folder))[0]["about"]
+        tags = self._client.get_run(self._run.run_id).data.tags
+        if tags.get(PROCESS_TAG) == about["tags"].get(PROCESS_TAG):
             self._run.end("KILLED")
 
     # ------------------------------------------------------------------ the run

@@ -20,7 +20,7 @@ from pipeline.cleaning.overrides import Override, Wishes, match
 from pipeline.cleaning.parts import COLUMNS
 from pipeline.cleaning.verdicts import Cell, counts
 from pipeline.cleaning.work import measurements
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, refused
 from pipeline.params import DedupeParams
 from pipeline.workspace import atomic_write
 
@@ -210,7 +210,7 @@ def write_decisions_csv(table: pd.DataFrame, path: Path) -> None:
         with atomic_write(path, "w") as file:
             table[CSV_COLUMNS].to_csv(file, index=False, lineterminator="\n")
     except OSError as error:
-        raise PipelineError(f"{path}: cannot be written ({error.strerror})") from None
+        raise PipelineError(refused(error)) from None
 
 
 def decide_folder(
