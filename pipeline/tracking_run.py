@@ -149,7 +149,7 @@ class Run(Ending):
                     self._results = dict(self._client.get_run(self.run_id).data.metrics)
         before = self._results.get(key)
         self._results[key] = value
-        return before == value
+        return repr(before) == repr(value)  # NaN too
 
     def flush(self) -> None:
         """Write the buffer. What the store does not take now is tried again at the next flush."""

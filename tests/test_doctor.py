@@ -208,7 +208,7 @@ def test_checkouts_of_a_killed_queue_are_named_and_removed_unless_dvc_works(
     for name in ("tmp1", "standalone/tmp2", "celery", "run"):
         (folder / name).mkdir(parents=True)
     found = look("experiments", workspace)
-    assert found.level == "warn" and "tmp1, tmp2" in found.text and "--fix" in found.mend
+    assert found.level == "warn" and "tmp2, tmp1" in found.text and "--fix" in found.mend
     dvc = workspace.here / "dvc"
     dvc.write_text("read line\n")
     with subprocess.Popen(["sh", str(dvc)], stdin=subprocess.PIPE, cwd=folder / "tmp1") as working:
