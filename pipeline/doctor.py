@@ -36,10 +36,10 @@ class Finding:
     mend: str = ""
 
 
-def examine(workspace: Workspace, fix: bool = False) -> Iterator[Finding]:
-    """Every finding, in order. ``fix`` mends the store after a move and ends runs of the dead
-    and removes what they left."""
-    for subject, check in CHECKS.items():
+def examine(workspace: Workspace, fix: bool = False, deep: bool = False) -> Iterator[Finding]:
+    """Every finding, in order. ``fix`` mends the store after a move, ends runs of the dead,
+    removes what they left and drops damaged objects; ``deep`` reads DVC's whole cache for these."""
+    for subject, check in (CHECKS | DEEP if deep else CHECKS).items():
         try:
             found = check(workspace, fix)
         except PipelineError as error:
@@ -233,6 +233,7 @@ def check_moved(workspace: Workspace, fix: bool) -> Finding:
     return bad(f"the store still points to {_few(places)}", "pipeline doctor --fix")
 
 
+_SERVER = "start that server, or unset MLFLOW_TRACKING_URI; until then runs wait in .cache/spool"
 _SET_ASIDE = "move mlruns/mlflow.db aside: the next run makes a new one (DVC keeps the results)"
 
 
@@ -246,7 +247,8 @@ def check_store(workspace: Workspace, _fix: bool) -> Finding:
     except ImportError as error:
         return warn(f"MLflow does not import: {_line(error)}", "pip install -r requirements.lock")
     except Exception as error:  # whatever a broken file or an absent server raises
-        return bad(f"{store.store_uri(workspace)}: {_line(error)}", _SET_ASIDE)
+        mend = _SET_ASIDE if store.is_own_store(workspace) else _SERVER
+        return bad(f"{store.store_uri(workspace)}: {_line(error)}", mend)
     return ok(f"{store.store_uri(workspace)}, {len(runs)} runs")
 
 
@@ -264,6 +266,20 @@ def check_zombies(workspace: Workspace, fix: bool) -> Finding:
     if fix:
         return ok(f"marked KILLED: {_few(found)}")
     return warn(f"RUNNING, but their process is gone: {_few(found)}", "pipeline doctor --fix")
+
+
+def check_queue(workspace: Workspace, _fix: bool) -> Finding:
+    """Does DVC wait for experiments that were killed?"""
+    from pipeline.queued import killed
+
+    found = list(killed(workspace))
+    if not found:
+        return ok("none")
+    names = _few([experiment.name for experiment in found])
+    return warn(
+        f"Running for DVC, but their process is gone: {names}",
+        "; ".join(experiment.again for experiment in found),
+    )
 
 
 def check_spool(workspace: Workspace, _fix: bool) -> Finding:
@@ -319,6 +335,25 @@ def check_disk(workspace: Workspace, _fix: bool) -> Finding:
     return ok(text)
 
 
+def check_objects(workspace: Workspace, fix: bool) -> Finding:
+    """Is every object in DVC's cache what its name says? DVC itself does not look."""
+    from pipeline import dvc_cache
+
+    cache = dvc_cache.cache_folder(workspace)
+    found = dvc_cache.damaged(workspace, cache)
+    if not found:
+        return ok(f"{len(dvc_cache.objects(cache)):,} objects are sound")
+    names = _few([str(item) for item in found])
+    if fix:
+        for item in found:
+            item.path.unlink()
+        return warn(f"dropped, for they were damaged: {names}", "`dvc repro` makes them again")
+    return bad(
+        f"damaged in {cache}: {names}",
+        "pipeline doctor --deep --fix, then `dvc repro` or `dvc pull`",
+    )
+
+
 CHECKS: dict[str, Callable[[Workspace, bool], Finding]] = {
     "Python": check_python,
     "packages": check_packages,
@@ -331,7 +366,10 @@ CHECKS: dict[str, Callable[[Workspace, bool], Finding]] = {
     "artifacts": check_moved,
     "MLflow store": check_store,
     "dead runs": check_zombies,
+    "dead queue": check_queue,
     "spool": check_spool,
     "experiments": check_copies,
     "disk": check_disk,
 }
+# What takes as long as reading everything.
+DEEP = {"DVC cache": check_objects}

@@ -64,7 +64,15 @@ def write(cleaned: Cleaned, folder: Path) -> None:
 def _manifest_rows(raw: Path) -> int | None:
     """Rows of the manifest: URLs with equal bytes in one breed are rows of one file."""
     path = raw / MANIFEST
-    return len(pd.read_parquet(path, columns=["path"])) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        return len(pd.read_parquet(path, columns=["path"]))
+    except Exception as error:  # whatever Arrow makes of it
+        why = " ".join(str(error).split())
+        raise PipelineError(
+            f"{path}: is damaged ({why}); make it again with `dvc repro -f scrape`"
+        ) from None
 
 
 def main() -> None:

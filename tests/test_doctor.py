@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from local_store import start_run
 
 from pipeline import doctor
 from pipeline.doctor import CHECKS, Finding, examine
@@ -166,7 +167,6 @@ def test_a_broken_store_is_bad(workspace: Workspace) -> None:
 def test_a_moved_store_and_a_dead_run_are_found_and_mended(workspace: Workspace) -> None:
     from pipeline.params import Params
     from pipeline.provenance import PROCESS_TAG, this_process
-    from pipeline.tracking import start_run
 
     run = start_run(workspace, Params(), name="left-alone")
     host, pid, started = this_process().split(" ")
