@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import platform
@@ -36,8 +37,9 @@ class Finding:
 
 
 def examine(workspace: Workspace, fix: bool = False, deep: bool = False) -> Iterator[Finding]:
-    """Every finding, in order. ``fix`` mends the store after a move, ends runs of the dead, and
-    drops damaged objects; ``deep`` reads the whole cache of DVC to find these."""
+    """Every finding, in order. ``fix`` mends the store after a move, ends runs of the dead and
+    removes what they left, and drops damaged objects; ``deep`` reads the whole cache of DVC to
+    find these."""
     for subject, check in (CHECKS | DEEP if deep else CHECKS).items():
         try:
             found = check(workspace, fix)
@@ -281,6 +283,35 @@ def check_spool(workspace: Workspace, _fix: bool) -> Finding:
     return warn(f"not in MLflow yet: {_few([path.name for path in waiting])}", "pipeline deliver")
 
 
+def check_copies(workspace: Workspace, fix: bool) -> Finding:
+    """Checkouts that DVC made for queued or ``--temp`` experiments and, killed, did not remove."""
+    folder = workspace.shared / ".dvc" / "tmp" / "exps"
+    copies = sorted([*folder.glob("tmp*"), *folder.glob("standalone/tmp*")])
+    if not copies:
+        return ok("none left behind")
+    if _dvc_works(workspace.shared):
+        return ok(f"{len(copies)}, and DVC is at work here")
+    text = f"a killed DVC left {_few([copy.name for copy in copies])} in {folder}"
+    if not fix:
+        return warn(text, "pipeline doctor --fix")
+    for copy in copies:
+        shutil.rmtree(copy, ignore_errors=True)
+    return ok(f"mended: {text}")
+
+
+def _dvc_works(root: Path) -> bool:
+    """Whether a process runs DVC, or a stage, in or below ``root``."""
+    import psutil  # which comes with DVC
+
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            words = process.cmdline()
+            dvc = any(Path(word).name == "dvc" for word in words[:3]) or "stages." in str(words[:3])
+            if dvc and Path(process.cwd()).is_relative_to(root):
+                return True
+    return False
+
+
 def check_disk(workspace: Workspace, _fix: bool) -> Finding:
     free = shutil.disk_usage(workspace.shared).free / 1e9
     text = f"{free:.0f} GB free at {workspace.shared}"
@@ -323,6 +354,7 @@ CHECKS: dict[str, Callable[[Workspace, bool], Finding]] = {
     "MLflow store": check_store,
     "dead runs": check_zombies,
     "spool": check_spool,
+    "experiments": check_copies,
     "disk": check_disk,
 }
 # What takes as long as reading everything.

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline import spool
+from pipeline.candidate import Candidate
 from pipeline.ending import Ending
 from pipeline.errors import PipelineError, refused
 from pipeline.params import Params
@@ -98,31 +99,14 @@ class Record(Ending):
             kept = self._journal.keep(path)
             self._journal.write("checkpoint", sync=True, file=kept, step=step, values=values)
 
-    def log_model(
-        self,
-        path: Path,
-        name: str,
-        metrics: Mapping[str, float],
-        result: Mapping[str, Any],
-        how: Mapping[str, Any],
-    ) -> None:
-        """The model folder ``path`` as a version of the registered model ``name``.
-
-        Args:
-            metrics: recorded for the run and linked to the model.
-            result: ``metric``, ``value``, ``noise``, ``better``, ``data``: what decides whether it
-                becomes the champion, see ``pipeline.registry.Result``.
-            how: ``sampler``, ``steps`` and ``guidance`` of a request that names none.
-        """
-        values = {key: float(value) for key, value in metrics.items()}
+    def log_model(self, path: Path, candidate: Candidate) -> None:
+        """The model folder ``path`` as a version of the registered model."""
         moment = self._journal.now()  # one, so that the run has each value once
-        self._write("metrics", values=values, step=None, at=moment)
+        fields = candidate.as_json()
+        self._write("metrics", values=fields["metrics"], step=None, at=moment)
         with self._mishaps("model"):
             kept = self._journal.keep(path)
-            self._journal.write(
-                "model", sync=True, at=moment, file=kept, name=name, values=values,
-                result=dict(result), how=dict(how),
-            )  # fmt: skip
+            self._journal.write("model", sync=True, at=moment, file=kept, **fields)
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """A file, shown under ``folder``."""
@@ -211,14 +195,7 @@ class NoRecord(Record):
     def log_image(self, image: np.ndarray, key: str, step: int) -> None: ...
     def log_checkpoint(self, step: int, path: Path, metrics: Mapping[str, float]) -> None: ...
     def log_artifact(self, path: Path, folder: str = "") -> None: ...
-    def log_model(
-        self,
-        path: Path,
-        name: str,
-        metrics: Mapping[str, float],
-        result: Mapping[str, Any],
-        how: Mapping[str, Any],
-    ) -> None: ...
+    def log_model(self, path: Path, candidate: Candidate) -> None: ...
     def flush(self) -> None: ...
     def end(self, status: str = "FINISHED") -> None: ...
     def _write(self, do: str, *, sync: bool = False, **fields: Any) -> None: ...
@@ -278,6 +255,9 @@ def start_delivery(workspace: Workspace, folder: Path) -> subprocess.Popen[bytes
     package = str(Path(__file__).resolve().parents[1])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    # It may be killed: its temporary files go with the spool.
+    (folder / spool.SCRAPS).mkdir(exist_ok=True)
+    environment["TMPDIR"] = str(folder / spool.SCRAPS)
     with (folder / "delivery.log").open("ab") as log:
         return subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,

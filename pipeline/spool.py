@@ -4,6 +4,7 @@ A spool is a folder that may be copied to another machine as it is::
 
     events.jsonl   a JSON line an event: {"do": "metrics", "at": 1795287665340, "step": 64, ...}
     files/         what events name: pictures, checkpoints, artifacts
+    tmp/           temporary files of the delivery
     cursor.json    how far ``pipeline.delivery`` has come, and with which run
 
 Writing needs neither MLflow nor a network. A line is one ``write``, so ``kill -9`` leaves at most
@@ -29,6 +30,7 @@ from pipeline.workspace import Workspace, write_json
 
 EVENTS = "events.jsonl"
 FILES = "files"
+SCRAPS = "tmp"  # temporary files of the delivery
 LOCK = "lock"
 _CURSOR = "cursor.json"
 

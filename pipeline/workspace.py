@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import os
 import secrets
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from pipeline.errors import PipelineError
 
@@ -89,29 +90,67 @@ class Workspace:
         return self.shared / "mlruns"
 
 
+P = TypeVar("P")
+R = TypeVar("R")
+Stage: TypeAlias = Callable[[P, Workspace], R]
+
+
 @contextlib.contextmanager
 def atomic_write(path: Path, mode: str = "wb") -> Iterator[Any]:
     """Open a file beside ``path`` that replaces it only when the block ends well.
 
     The bytes are on disk before the rename and the rename is on disk before this returns, so a
     reader (and the next start after ``kill -9`` or power loss) sees the old file or the new one.
+    What a killed writer left beside ``path`` is taken over by the next one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    encoding = None if "b" in mode else "utf-8"
+    with _said_of(path):
+        descriptor, temporary = _open_beside(path)
+        with os.fdopen(descriptor, mode, encoding=encoding) as file:
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                temporary.replace(path)
+            except BaseException:
+                with contextlib.suppress(OSError):  # what refused to write may refuse this too
+                    temporary.unlink(missing_ok=True)  # still locked, and so surely ours
+                raise
+    sync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def _said_of(path: Path) -> Iterator[None]:
+    """What the disk refuses is said of ``path``: a full one names no file, others a temporary."""
     try:
-        with temporary.open(mode, encoding=None if "b" in mode else "utf-8") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_directory(path.parent)
+        yield
     except OSError as error:
-        if error.filename in (None, str(temporary)):
-            error.filename = str(path)  # a full disk is said of no file, or of one nobody knows
+        name = os.fsdecode(error.filename or "")
+        if not name or Path(name).name.startswith(f".{path.name}."):
+            error.filename = str(path)
         raise
-    finally:
-        with contextlib.suppress(OSError):  # a read-only disk refuses this too
-            temporary.unlink(missing_ok=True)
+
+
+def _open_beside(path: Path) -> tuple[int, Path]:
+    """An empty file beside ``path`` that no other living process writes.
+
+    One name for all writers, so that what a killed one leaves is found without a search; the
+    kernel's lock tells whether it is killed. Who comes while another writes takes a name of its
+    own.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if temporary.stat().st_ino == os.fstat(descriptor).st_ino:  # else it was renamed just now
+            os.ftruncate(descriptor, 0)
+            return descriptor, temporary
+    except OSError:  # locked, gone since, or a file system without locks
+        pass
+    os.close(descriptor)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    return os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), temporary
 
 
 def write_text(path: Path, text: str) -> None:
@@ -154,6 +193,24 @@ def exclusive(path: Path, doing: str) -> Iterator[None]:
             os.ftruncate(file.fileno(), 0)
             os.write(file.fileno(), str(os.getpid()).encode())
         yield
+
+
+def alone(stage: str) -> Callable[[Stage[P, R]], Stage[P, R]]:
+    """Let one process at a time make the outs of ``stage`` in a checkout: decorates its ``run``.
+
+    DVC sees to that while it lives; a stage whose DVC was killed goes on all the same. What is
+    decorated raises PipelineError where another process is at it.
+    """
+
+    def decorate(run: Stage[P, R]) -> Stage[P, R]:
+        @functools.wraps(run)
+        def locked(params: P, space: Workspace) -> R:
+            with exclusive(space.here / ".cache" / f"{stage}.lock", stage):
+                return run(params, space)
+
+        return locked
+
+    return decorate
 
 
 @contextlib.contextmanager

@@ -15,9 +15,10 @@ from pipeline.cleaning.verdicts import FAULTS, REASONS, counts
 from pipeline.errors import PipelineError, run_cleanly
 from pipeline.params import Params
 from pipeline.raw import MANIFEST
-from pipeline.workspace import Workspace, atomic_write, write_json
+from pipeline.workspace import Workspace, alone, atomic_write, write_json
 
 
+@alone("dedupe")
 def run(params: Params, space: Workspace) -> dict[str, Any]:
     """Decide about every file in data/raw. Returns the counts, which add up to the files."""
     if not space.raw.is_dir():

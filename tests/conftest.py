@@ -18,6 +18,12 @@ from pipeline.workspace import Workspace
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    chaos = parser.getgroup("chaos", "the long tests (make chaos)")
+    chaos.addoption("--moments", type=int, default=100, help="kills (default: %(default)s)")
+    chaos.addoption("--report", action="store_true", help="write what came of it to bench/results")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The longest first, so that the processes that share the tests end together.

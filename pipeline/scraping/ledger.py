@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from dataclasses import astuple
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 
 from pipeline.errors import PipelineError, room
 from pipeline.raw import Content
@@ -81,12 +80,7 @@ class Ledger:
     def __enter__(self) -> Ledger:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._db.close()
 
     def record_visit(self, base: str, query: str, wanted: int, visit: Visit) -> None:
