@@ -37,9 +37,8 @@ class Finding:
 
 
 def examine(workspace: Workspace, fix: bool = False, deep: bool = False) -> Iterator[Finding]:
-    """Every finding, in order. ``fix`` mends the store after a move, ends runs of the dead and
-    removes what they left, and drops damaged objects; ``deep`` reads the whole cache of DVC to
-    find these."""
+    """Every finding, in order. ``fix`` mends the store after a move, ends runs of the dead,
+    removes what they left and drops damaged objects; ``deep`` reads DVC's whole cache for these."""
     for subject, check in (CHECKS | DEEP if deep else CHECKS).items():
         try:
             found = check(workspace, fix)

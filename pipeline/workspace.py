@@ -104,31 +104,23 @@ def atomic_write(path: Path, mode: str = "wb") -> Iterator[Any]:
     What a killed writer left beside ``path`` is taken over by the next one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    encoding = None if "b" in mode else "utf-8"
-    with _said_of(path):
+    try:
         descriptor, temporary = _open_beside(path)
-        with os.fdopen(descriptor, mode, encoding=encoding) as file:
+        with os.fdopen(descriptor, mode, encoding=None if "b" in mode else "utf-8") as file:
             try:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
                 temporary.replace(path)
             except BaseException:
-                with contextlib.suppress(OSError):  # what refused to write may refuse this too
-                    temporary.unlink(missing_ok=True)  # still locked, and so surely ours
+                # While it is still locked, and so surely ours. A read-only disk refuses this too.
+                with contextlib.suppress(OSError):
+                    temporary.unlink(missing_ok=True)
                 raise
-    sync_directory(path.parent)
-
-
-@contextlib.contextmanager
-def _said_of(path: Path) -> Iterator[None]:
-    """What the disk refuses is said of ``path``: a full one names no file, others a temporary."""
-    try:
-        yield
+        sync_directory(path.parent)
     except OSError as error:
-        name = os.fsdecode(error.filename or "")
-        if not name or Path(name).name.startswith(f".{path.name}."):
-            error.filename = str(path)
+        if error.filename is None or Path(error.filename).name.startswith(f".{path.name}."):
+            error.filename = str(path)  # a full disk is said of no file, or of one nobody knows
         raise
 
 
