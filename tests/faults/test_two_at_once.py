@@ -65,7 +65,7 @@ def test_a_second_repro_and_a_second_training_are_refused(
     assert "a training into models/ is already running" in error_line(other.stderr)
     os.killpg(first.pid, signal.SIGCONT)
     assert first.wait(300) == 0
-    assert "up to date" in project.dvc("status")
+    assert "up to date" in project.dvc("status", "train")
     assert sha256(project.root / WEIGHTS) == weights
     [_, run] = project.runs()
     assert run.info.status == "FINISHED"
