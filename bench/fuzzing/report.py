@@ -43,6 +43,7 @@ def report(folder: Path, targets: list[str]) -> str:
         f"{versions(['atheris', 'pillow', 'numpy', 'scipy'])}. Pictures of up to "
         f"{MOST_PIXELS:,} pixels; each process may hold 1 GiB."
     )
+    slow = sum(each.slow for each in found)
     lines = [
         "| target | inputs | seconds | an input, ms | corpus: from, to | edges: seeds, end | "
         "features | MiB at most | findings |",
@@ -54,10 +55,10 @@ def report(folder: Path, targets: list[str]) -> str:
             for each in found
         ),
         "",
-        "Edges are those of `pipeline` and Pillow's Python; the decoders in C are not instrumented: a",
-        "crash or a hang in them would be found, but nothing leads there. `bench/fuzzing/doors.py` has",
-        "what each target promises. Inputs that were slow on the busy machine only, and alone end in",
-        f"less than {PATIENCE} s of a core and hold every promise: {sum(each.slow for each in found)}.",
+        "Edges are those of `pipeline` and Pillow's Python; the decoders in C are not seen into:",
+        "a crash or a hang in them would be found, but nothing leads there.",
+        "`bench/fuzzing/doors.py` has what each target promises. Inputs that were slow on the busy",
+        f"machine only, and alone hold every promise in less than {PATIENCE} s of a core: {slow}.",
         "",
     ]
     demands = [
