@@ -19,7 +19,7 @@ test: lint  ## lint and every test
 	OMP_NUM_THREADS=1 python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 chaos: setup  ## the long tests: killed at random, out of disk, under fire
-	OMP_NUM_THREADS=1 python -m pytest -m chaos --durations 0
+	OMP_NUM_THREADS=1 python -m pytest -m chaos --durations 0 $(CHAOS)
 
 lint: setup  ## style, formatting, types
 	ruff check .

@@ -28,7 +28,9 @@ from PIL import Image
 from pipeline import spool
 from pipeline.candidate import Candidate
 from pipeline.errors import PipelineError
+from pipeline.provenance import PROCESS_TAG
 from pipeline.spool import Cursor, Event
+from pipeline.stamp import name_in
 from pipeline.tracking import Run, enter_run, existing
 from pipeline.tracking_store import import_mlflow, open_store, store_uri, ui_base
 from pipeline.workspace import Workspace, exclusive, waiting_lock
@@ -121,8 +123,15 @@ class Delivery:
             raise
 
     def close_dead(self) -> None:
-        """Mark the run KILLED: its process is gone without a word."""
-        if self._run is not None:
+        """Mark the run KILLED: its process is gone without a word.
+
+        Unless the same stage, started again, writes to it by now: then it is that one's to end.
+        """
+        if self._run is None:
+            return
+        about = next(spool.read(self.folder))[0]["about"]
+        tags = self._client.get_run(self._run.run_id).data.tags
+        if tags.get(PROCESS_TAG) == about["tags"].get(PROCESS_TAG):
             self._run.end("KILLED")
 
     # ------------------------------------------------------------------ the run
@@ -172,12 +181,13 @@ class Delivery:
 
     def _joined(self, of: Mapping[str, str]) -> str | None:
         """The run that this spool writes to in place of one of its own, delivered before it."""
-        other = self.folder.parent / of["spool"] if of.get("spool") else None
+        name = name_in(of, "spool")
+        other = self.folder.parent / name if name else None
         if other and (other / spool.EVENTS).is_file() and other != self.folder:
             deliver(self.workspace, other)
         if of.get("run_id") and existing(self._client, of["run_id"]):
             return of["run_id"]
-        return self._tagged(of["spool"]) if of.get("spool") else None
+        return self._tagged(name) if name else None
 
     # ------------------------------------------------------------------ its events
 

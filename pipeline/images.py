@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,8 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from pipeline import workspace
 
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 512 << 20
@@ -133,15 +134,11 @@ def open_regular(path: Path) -> io.BufferedReader:
         PictureError: ``not_a_file``.
     """
     try:
-        # A named pipe would block an ordinary open for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return workspace.open_regular(path)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise PictureError("not_a_file", f"cannot be read: {why.lower()}") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise PictureError("not_a_file", "not a regular file")
-    return open(descriptor, "rb")  # noqa: PTH123 - a descriptor, and the caller's to close
+        kind = "" if why == workspace.NOT_REGULAR else "cannot be read: "
+        raise PictureError("not_a_file", f"{kind}{why.lower()}") from None
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -46,6 +46,7 @@ def find_model(workspace: Workspace, name: str | None) -> Path:
 
     try:
         client = store.client_of(workspace)
+        store.mend_after_move(workspace)  # else a copy would read from the original
     except ImportError:
         raise PipelineError(f"{name}: no such folder, and MLflow is not installed") from None
     from mlflow import MlflowException
@@ -132,7 +133,8 @@ def _source(workspace: Workspace, client: Any, uri: str) -> Path:
     """The folder that ``runs:/…`` or ``models:/m-…`` means, on this disk."""
     if match := _LOGGED.match(uri):
         model = client.get_logged_model(match["id"])
-        if "path" in model.tags:  # a checkpoint: its files are artifacts of the run
+        # A checkpoint: its files are artifacts of the run.
+        if _RUN.match(str(model.tags.get("path", ""))):
             return _source(workspace, client, model.tags["path"])
         return _local(workspace, client, uri, model.artifact_location)
     match = _RUN.match(uri)

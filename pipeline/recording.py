@@ -12,7 +12,6 @@ import logging
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from PIL import Image
 from pipeline import spool
 from pipeline.candidate import Candidate
 from pipeline.ending import Ending
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, refused
 from pipeline.params import Params
 from pipeline.spool import Cursor, Journal
 from pipeline.tracking import describe
@@ -102,7 +101,7 @@ class Record(Ending):
 
     def log_model(self, path: Path, candidate: Candidate) -> None:
         """The model folder ``path`` as a version of the registered model."""
-        moment = int(time.time() * 1000)  # one, so that the run has each value once
+        moment = self._journal.now()  # one, so that the run has each value once
         fields = candidate.as_json()
         self._write("metrics", values=fields["metrics"], step=None, at=moment)
         with self._mishaps("model"):
@@ -156,7 +155,8 @@ class Record(Ending):
                 self._sender.kill()  # it may die anywhere: see pipeline/delivery.py
                 self._sender.wait()
         self._cursor = Cursor.load(folder)
-        if self._sender.returncode == 0:
+        # On a busy machine it may have sent everything and not be gone yet.
+        if self._sender.returncode == 0 or spool.is_delivered(folder):
             spool.remove(folder)
         else:
             reason = self._cursor.problem or "MLflow has not taken all of it"
@@ -231,8 +231,9 @@ def open_record(
         about = describe(workspace, params, tags)
         journal.write("open", sync=True, about=about, of=dict(of or {}))
     except OSError as error:
+        error.filename = error.filename or str(folder)
         raise PipelineError(
-            f"{folder}: cannot be written ({error}); -S tracking.enabled=false runs without"
+            f"{refused(error)}; -S tracking.enabled=false records nothing"
         ) from error
     sender = None
     if importlib.util.find_spec("mlflow") is None:
@@ -254,8 +255,10 @@ def start_delivery(workspace: Workspace, folder: Path) -> subprocess.Popen[bytes
     ]  # fmt: skip
     package = str(Path(__file__).resolve().parents[1])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-    patience = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
-    environment = patience | dict(os.environ) | {"PYTHONPATH": os.pathsep.join(paths)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    # It may be killed: its temporary files go with the spool.
+    (folder / spool.SCRAPS).mkdir(exist_ok=True)
+    environment["TMPDIR"] = str(folder / spool.SCRAPS)
     with (folder / "delivery.log").open("ab") as log:
         return subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,

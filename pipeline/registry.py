@@ -28,8 +28,8 @@ TYPE = "generator"
 CODE = "served.py"
 # What served.py needs of this project; the model carries it along and serves without a clone.
 NEEDED = (
-    "__init__.py", "devices.py", "diffusion", "errors.py", "knobs.py", "model.py", "nets",
-    "params.py", "params_together.py", "stamp.py", "workspace.py",
+    "__init__.py", "devices.py", "diffusion", "errors.py", "knobs.py", "model.py", "model_info.py",
+    "nets", "params.py", "params_together.py", "stamp.py", "workspace.py",
 )  # fmt: skip
 PACKAGES = ("mlflow", "numpy", "pandas", "pillow", "ruamel.yaml", "safetensors", "torch")
 FILES = ("model.json", WEIGHTS, GUIDE)
@@ -61,9 +61,15 @@ def register(
     info = _checked_info(folder)
     model = _logged(client, run_id, experiment_id, folder, name, info, candidate.how)
     step = int(info.get("training", {}).get("images", 0))
+    known = {
+        (metric.key, metric.value)
+        for metric in client.get_logged_model(model.model_id).metrics or []
+        if metric.run_id == run_id
+    }
     linked = [
         Metric(key, float(value), at, 0, model_id=model.model_id)
         for key, value in candidate.metrics.items()
+        if (key, float(value)) not in known
     ]
     client.log_batch(run_id, metrics=linked)
     outputs = client.get_run(run_id).outputs

@@ -67,6 +67,7 @@ class Run(Ending):
         self._buffer: list[Any] = []
         self._flushed = time.monotonic()
         self._last: dict[str, int] = {}
+        self._results: dict[str, float] | None = None  # by key: the last of the whole run
         self._ended = False
 
     def reference(self) -> dict[str, str]:
@@ -120,7 +121,8 @@ class Run(Ending):
 
         Steps up to the last one of a key are skipped: MLflow appends, so a training that resumes
         from its last checkpoint would draw every curve twice. Values without a step are known by
-        their time, ``at`` (milliseconds since 1970).
+        their time, ``at`` (milliseconds since 1970); one that is the run's last already, from a
+        stage that was killed behind it, is not written again.
         """
         from mlflow.entities import Metric
 
@@ -132,10 +134,23 @@ class Run(Ending):
                 if step <= self._last[key]:
                     continue
                 self._last[key] = step
+            elif self._says(key, float(value)):
+                continue
             self._buffer.append(Metric(key, float(value), at, step or 0))
         late = time.monotonic() - self._flushed > FLUSH_SECONDS
         if len(self._buffer) >= FLUSH_ENTRIES or late:
             self.flush()
+
+    def _says(self, key: str, value: float) -> bool:
+        """Whether ``value`` is the last that the run has of ``key``; from now on it is."""
+        if self._results is None:
+            self._results = {}
+            if self.continued:
+                with self._mishaps("metrics"):
+                    self._results = dict(self._client.get_run(self.run_id).data.metrics)
+        before = self._results.get(key)
+        self._results[key] = value
+        return repr(before) == repr(value)  # NaN too
 
     def flush(self) -> None:
         """Write the buffer. What the store does not take now is tried again at the next flush."""

@@ -198,3 +198,23 @@ def test_a_disk_that_fills_up_is_named_early(
     usage = type("Usage", (), {"free": int(gigabytes * 1e9)})
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     assert look("disk", workspace).level == level
+
+
+def test_checkouts_of_a_killed_queue_are_named_and_removed_unless_dvc_works(
+    workspace: Workspace,
+) -> None:
+    folder = workspace.shared / ".dvc" / "tmp" / "exps"
+    assert look("experiments", workspace).level == "ok"
+    for name in ("tmp1", "standalone/tmp2", "celery", "run"):
+        (folder / name).mkdir(parents=True)
+    found = look("experiments", workspace)
+    assert found.level == "warn" and "tmp2, tmp1" in found.text and "--fix" in found.mend
+    dvc = workspace.here / "dvc"
+    dvc.write_text("read line\n")
+    with subprocess.Popen(["sh", str(dvc)], stdin=subprocess.PIPE, cwd=folder / "tmp1") as working:
+        assert look("experiments", workspace, fix=True).level == "ok"
+        assert (folder / "tmp1").is_dir()
+        working.kill()
+    assert look("experiments", workspace, fix=True).level == "ok"
+    left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    assert left == ["celery", "run", "standalone"]

@@ -18,12 +18,14 @@ from pipeline.cleaning.duplicates import Pairs, Rules, components, find_pairs
 from pipeline.cleaning.files import File, read_files
 from pipeline.cleaning.measure import unpack_greys
 from pipeline.cleaning.overrides import Override, Wishes, match
+from pipeline.cleaning.parts import COLUMNS
 from pipeline.cleaning.verdicts import Cell, counts
 from pipeline.cleaning.work import measurements
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, refused
 from pipeline.params import DedupeParams
 from pipeline.workspace import atomic_write
 
+_COLUMNS = [name for name in COLUMNS if name != "square"]  # resize reads those where they lie
 CSV_COLUMNS = ["path", "keep", "reason", "cluster", "nearest", "distance"]
 
 
@@ -83,7 +85,7 @@ def clean(
     files = read_files(regular, workers=params.workers)
     files += [File(name, path, None, 0, fault) for name, path, fault in found if fault]
     wishes = _wishes(overrides, files)  # a mistake in them is said before hours of decoding
-    measured = measurements(files, params, cache=cache)
+    measured = measurements(files, params, cache=cache, columns=_COLUMNS)
     pairs = _pairs(measured, params, wishes)
     known = _Known(measured, _judge_collages(measured, pairs, files, params, cache), pairs)
     cut = None
@@ -118,7 +120,7 @@ def _with_cells(
     known: _Known, cut: list[Cell], wishes: Wishes, params: DedupeParams, cache: Path | None
 ) -> _Known:
     """The same with cells of collages, which are no collages again, behind the other rows."""
-    more = measurements([cell.file for cell in cut], params, cache=cache)
+    more = measurements([cell.file for cell in cut], params, cache=cache, columns=_COLUMNS)
     more = more[~more.index.isin(known.measured.index)]
     measured = pd.concat([known.measured, more])
     scores = np.concatenate([known.judged.scores, np.zeros(len(more))])
@@ -212,7 +214,7 @@ def write_decisions_csv(table: pd.DataFrame, path: Path) -> None:
         with atomic_write(path, "w") as file:
             table[CSV_COLUMNS].to_csv(file, index=False, lineterminator="\n", quoting=quoting)
     except OSError as error:
-        raise PipelineError(f"{path}: cannot be written ({error.strerror})") from None
+        raise PipelineError(refused(error)) from None
 
 
 def decide_folder(

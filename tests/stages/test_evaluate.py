@@ -20,10 +20,11 @@ from pipeline.errors import PipelineError
 from pipeline.model import Architecture, initialise, load_model, save_model
 from pipeline.params import Params
 from pipeline.report import pictures
+from pipeline.results import summary, training_run
 from pipeline.tracking_store import open_store
 from pipeline.workspace import Workspace
 from stages import evaluate
-from stages.evaluate import run, summary, training_run
+from stages.evaluate import run
 
 SIZE = 16
 CLASSES = ["beagle", "<b>poodle</b>"]
