@@ -71,13 +71,14 @@ class Stop(Exception):
         self.outcome = outcome
 
 
-_LONGEST_DETAIL = 500  # characters
+# Characters of what a page says, of an address (longer ones no server takes) and of a detail.
+_LONGEST, _LONGEST_ADDRESS, _LONGEST_DETAIL = 1000, 8192, 500
 
 
-def _whole(text: str) -> str:
-    """Without halves of characters: JavaScript and JSON let them stand alone, no file can hold
-    them."""
-    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+def _whole(text: str, most: int) -> str:
+    """The first characters, without halves of such: JavaScript and JSON let them stand alone, no
+    file can hold them."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text[:most])
 
 
 class Gathered:
@@ -94,7 +95,10 @@ class Gathered:
         """Take in one tile: field -> (text, alternative). One without an address is left out."""
         for name, (_, alternative) in found.items():
             self.matched.setdefault(name, Counter())[alternative] += 1
-        values = {name: _whole(text) for name, (text, _) in found.items()}
+        values = {
+            name: _whole(text, _LONGEST_ADDRESS if name.endswith("url") else _LONGEST)
+            for name, (text, _) in found.items()
+        }
         url = values.get("image_url")
         if url and url not in self.candidates:
             self.candidates[url] = Candidate(
@@ -112,7 +116,7 @@ class Gathered:
         self, outcome: Outcome, wanted: int, detail: str = "", kept: Path | None = None
     ) -> Visit:
         matched = {name: dict(counts) for name, counts in self.matched.items()}
-        found, detail = list(self.candidates.values())[:wanted], _whole(detail[:_LONGEST_DETAIL])
+        found, detail = list(self.candidates.values())[:wanted], _whole(detail, _LONGEST_DETAIL)
         return Visit(outcome, found, detail, kept, matched)
 
 

@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from importlib import resources
 from pathlib import Path
 from urllib.error import URLError
@@ -143,7 +144,7 @@ def _foreign_gallery(url: str) -> Site:
     try:
         with build_opener(ProxyHandler({})).open(f"{url}/healthz", timeout=20) as answer:
             identity = answer.read(4096)
-    except (URLError, OSError) as error:
+    except (URLError, OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise PipelineError(
             f"scrape.gallery.url: {url} does not answer ({reason}): start it with "

@@ -19,8 +19,12 @@ from certificates import Authority
 from command_line import REPOSITORY
 from wire import Request, Wire, download, serving
 
+from pipeline.errors import PipelineError
+from pipeline.params import GalleryParams, ScrapeParams
 from pipeline.scraping.ledger import Ledger
 from pipeline.scraping.outcome import Gathered, Outcome
+from pipeline.scraping.scrape import scrape
+from pipeline.workspace import Workspace
 
 PICTURE = tiny_site.picture(1)
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -205,16 +209,33 @@ def test_neither_an_endless_body_nor_a_bomb_is_held_in_memory(tmp_path: Path, la
     assert found["grown"] < HELD, f"{found['grown'] >> 20} MiB"
 
 
+@pytest.mark.parametrize("said", [b"hello\r\n", b"HTTP/1.1 x\r\n\r\n", b""])
+def test_a_gallery_that_is_no_web_server_is_one_line(said: bytes, tmp_path: Path) -> None:
+    async def other(request: Request) -> None:
+        await request.say(said)
+        request.hang_up()
+
+    breeds = tmp_path / "breeds.yaml"
+    breeds.write_text("pug: pug\n")
+    with serving(other) as site:
+        params = ScrapeParams(breeds=1, gallery=GalleryParams(url=site.url()))
+        with pytest.raises(PipelineError, match=r"scrape\.gallery\.url: .* does not answer \("):
+            scrape(params, Workspace(tmp_path, tmp_path))
+    assert not (tmp_path / "data").exists()
+
+
 # ------------------------------------------------------------- what pages say
 
 
 def test_what_no_file_can_hold_is_mended_before_it_is_written(tmp_path: Path) -> None:
-    """Halves of characters, numbers of thousands of digits, from a page's script or an API."""
+    """Halves of characters, numbers of thousands of digits, names of megabytes."""
     gathered = Gathered()
     for number, odd in enumerate(["\ud800", "\udfff\ud800", "a\udc80b"]):
         facts = {"image_url": f"http://x/{number}{odd}", "title": odd, "width": "9" * 5000}
         facts |= {"height": "9" * 30, "page_url": f"http://x/{odd}", "licence": odd, "author": odd}
         gathered.add({name: (text, "rule") for name, text in facts.items()})
+    long = {"image_url": "http://x/" + "y" * 10_000_000, "title": "z" * 10_000_000}
+    gathered.add({name: (text, "rule") for name, text in long.items()})
     visit = gathered.visit(Outcome.LAYOUT_CHANGED, 9, "said \ud800" + "x" * 10_000)
     assert visit.detail.encode() and len(visit.detail) == 500
     kept = gathered.visit(Outcome.END, 9)
@@ -222,5 +243,7 @@ def test_what_no_file_can_hold_is_mended_before_it_is_written(tmp_path: Path) ->
         ledger.record_visit("site", "dog", 9, kept)
         known = ledger.visit("site", "dog", 9)
     assert known is not None and known.candidates == kept.candidates
-    assert [each.title for each in known.candidates] == ["\ufffd", "\ufffd\ufffd", "a\ufffdb"]
+    titles = [each.title for each in known.candidates]
+    assert titles == ["\ufffd", "\ufffd\ufffd", "a\ufffdb", "z" * 1000]
+    assert len(known.candidates[3].image_url) == 8192
     assert {(each.width, each.height) for each in known.candidates} == {(None, None)}
