@@ -17,6 +17,12 @@ from fuzzing.doors import MOST_PIXELS
 LEAST = 3600  # seconds a target has to be searched
 PATIENCE = 20  # seconds of a core that an input may take
 MEMORY = 512 << 20  # bytes it may take, with the program
+NOTES = (
+    "Edges are those of `pipeline` and Pillow's Python; the decoders in C are not seen into: a",
+    "crash or a hang in them would be found, but nothing leads there. What each target promises",
+    "stands in `bench/fuzzing/doors.py`. The memory is the search's own as well, which grows with",
+    "what it has seen. Inputs that the search, on the busy machine, reported as slow or large and",
+)
 
 
 @dataclass
@@ -56,11 +62,8 @@ def report(folder: Path, targets: list[str]) -> str:
             for each in found
         ),
         "",
-        "Edges are those of `pipeline` and Pillow's Python; the decoders in C are not seen into:",
-        "a crash or a hang in them would be found, but nothing leads there.",
-        "`bench/fuzzing/doors.py` has what each target promises. The memory is that of the search as",
-        "well, which grows with what it has seen. Inputs that the search reported as slow or large and",
-        f"that alone hold every promise, in {PATIENCE} s of a core and {MEMORY >> 20} MiB: {alone}.",
+        *NOTES,
+        f"that hold every promise alone, in {PATIENCE} s and {MEMORY >> 20} MiB: {alone}.",
         "",
     ]
     demands = [
