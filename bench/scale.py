@@ -3,8 +3,8 @@
     python bench/scale.py [--sizes 1000,14000,100000] [--picture-px 112] [--work .cache/scale]
 
 Without --sizes: 1,000 pictures, a few minutes, printed only. With all three sizes, about 40 minutes
-on two cores and 10 GB of disk; the report goes, dated, to bench/results/. Interrupted, the same
-command goes on with the first step that is not measured. Clones the last commit; needs no network.
+on two idle cores and 10 GB of disk; the report goes, dated, to bench/results/. Interrupted, it
+goes on with the first step that is not measured. Clones the last commit; needs no network.
 """
 
 from __future__ import annotations
@@ -65,9 +65,10 @@ def main() -> None:
     started, busy = time.perf_counter(), os.getloadavg()[0]
     breeds = [breed.name for breed in load_breeds(ROOT / "breeds.yaml")][:BREEDS]
     options.work.mkdir(parents=True, exist_ok=True)
-    found = {}
+    found, resumed = {}, False
     for size in options.sizes:
         one = Size(size, options, breeds, commit)
+        resumed |= bool(one.known)
         one.work()
         found[size] = one.known
         if options.tidy:
@@ -76,7 +77,7 @@ def main() -> None:
         f"{processor()}, {os.cpu_count()} cores, {versions(PACKAGES)}. Commit {commit}; drawn "
         f"pictures of {options.px} pixels, {BREEDS} breeds, {PARAMS['resize.size']} pixels in the "
         f"data set. Load average before: {busy:.1f}. Took {time.perf_counter() - started:.0f} s"
-        f"{' (what an earlier call had measured is not in it)' * one.resumed}."
+        f"{' (without what an earlier call had measured)' * resumed}."
     )
     parts = [stages(found), around(found), nothing(found)]
     machine = re.sub(r"[^a-z0-9]+", "-", processor().lower()).strip("-")[:24].strip("-")
@@ -116,7 +117,6 @@ class Size:
         self.known: dict[str, Any] = {}
         if self.state.is_file():
             self.known = json.loads(self.state.read_text())
-        self.resumed = bool(self.known)
         self.source = "import" if count >= options.import_from else "gallery"
 
     def work(self) -> None:

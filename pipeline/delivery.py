@@ -30,6 +30,7 @@ from pipeline.candidate import Candidate
 from pipeline.errors import PipelineError
 from pipeline.provenance import PROCESS_TAG
 from pipeline.spool import Cursor, Event
+from pipeline.stamp import name_in
 from pipeline.tracking import Run, enter_run, existing
 from pipeline.tracking_store import import_mlflow, open_store, store_uri, ui_base
 from pipeline.workspace import Workspace, exclusive, waiting_lock
@@ -180,12 +181,13 @@ class Delivery:
 
     def _joined(self, of: Mapping[str, str]) -> str | None:
         """The run that this spool writes to in place of one of its own, delivered before it."""
-        other = self.folder.parent / of["spool"] if of.get("spool") else None
+        name = name_in(of, "spool")
+        other = self.folder.parent / name if name else None
         if other and (other / spool.EVENTS).is_file() and other != self.folder:
             deliver(self.workspace, other)
         if of.get("run_id") and existing(self._client, of["run_id"]):
             return of["run_id"]
-        return self._tagged(of["spool"]) if of.get("spool") else None
+        return self._tagged(name) if name else None
 
     # ------------------------------------------------------------------ its events
 

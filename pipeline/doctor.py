@@ -268,6 +268,20 @@ def check_zombies(workspace: Workspace, fix: bool) -> Finding:
     return warn(f"RUNNING, but their process is gone: {_few(found)}", "pipeline doctor --fix")
 
 
+def check_queue(workspace: Workspace, _fix: bool) -> Finding:
+    """Does DVC wait for experiments that were killed?"""
+    from pipeline.queued import killed
+
+    found = list(killed(workspace))
+    if not found:
+        return ok("none")
+    names = _few([experiment.name for experiment in found])
+    return warn(
+        f"Running for DVC, but their process is gone: {names}",
+        "; ".join(experiment.again for experiment in found),
+    )
+
+
 def check_spool(workspace: Workspace, _fix: bool) -> Finding:
     """Do runs wait here that MLflow has not got?"""
     from pipeline import spool
@@ -352,6 +366,7 @@ CHECKS: dict[str, Callable[[Workspace, bool], Finding]] = {
     "artifacts": check_moved,
     "MLflow store": check_store,
     "dead runs": check_zombies,
+    "dead queue": check_queue,
     "spool": check_spool,
     "experiments": check_copies,
     "disk": check_disk,

@@ -16,6 +16,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 # What the machine refuses, and no code can help. Any other OSError is a fault of the program.
 _REFUSALS = _FULL | _FORBIDDEN | {errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE}
+_LONGEST = 4_000  # characters of a message: what it quotes may be of any length
 
 
 class PipelineError(Exception):
@@ -92,8 +93,20 @@ def fail(message: str, exit_code: int) -> None:
     """Print ``message`` as one line on standard error and exit."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is leaving already
     sys.stdout.flush()
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    line = printable(" ".join(message.split()))
+    if len(line) > _LONGEST:
+        line = f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}"
+    print(f"error: {line}", file=sys.stderr)
     sys.exit(exit_code)
+
+
+def printable(text: str) -> str:
+    """``text`` without what would steer a terminal: file names, sites and models of others speak.
+
+    Control characters, escape sequences and marks of writing direction become U+FFFD; the breaks
+    between lines stay.
+    """
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _raise_interrupted(signum: int, _frame: FrameType | None) -> None:

@@ -11,14 +11,15 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from pipeline import workspace
 
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 512 << 20
@@ -27,9 +28,14 @@ DRAFT = 256  # a JPEG is decoded no smaller, nor at 1/2 smaller than one and a h
 # Pillow knows dozens of formats; some call other programs (EPS) or have a history of bombs (FITS).
 _FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "bmp": "BMP"}
 
-# Our own limit on pixels is lower and is checked on the header; Pillow's warning would only add
-# lines to the log.
+# A camera's progressive JPEG has about ten. Each is read over the whole picture, and a hundred
+# bytes make one, so that a file of a few megabytes could keep a decoder busy for an hour.
+MAX_SCANS = 500
+
+# Our own limit on pixels is lower and is checked on the header; Pillow's warnings, of that and of
+# damaged EXIF blocks, would only add lines to the log.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 Reason = Literal["not_a_file", "not_a_picture", "corrupt", "too_large"]
 
@@ -39,7 +45,7 @@ class PictureError(Exception):
 
     ``reason`` is one of ``not_a_file`` (missing, a folder, a pipe, not readable),
     ``not_a_picture`` (the content is something else), ``corrupt`` (it does not decode to its end)
-    and ``too_large`` (more pixels than allowed, known from the header).
+    and ``too_large`` (more pixels, or more work to decode them, than allowed; known beforehand).
     """
 
     def __init__(self, reason: Reason, detail: str) -> None:
@@ -128,15 +134,11 @@ def open_regular(path: Path) -> io.BufferedReader:
         PictureError: ``not_a_file``.
     """
     try:
-        # A named pipe would block an ordinary open for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return workspace.open_regular(path)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise PictureError("not_a_file", f"cannot be read: {why.lower()}") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise PictureError("not_a_file", "not a regular file")
-    return open(descriptor, "rb")  # noqa: PTH123 - a descriptor, and the caller's to close
+        kind = "" if why == workspace.NOT_REGULAR else "cannot be read: "
+        raise PictureError("not_a_file", f"{kind}{why.lower()}") from None
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -183,6 +185,9 @@ def read_picture(
                 raise PictureError(
                     "too_large", f"{size[0]}x{size[1]} is over {max_pixels} pixels (max_pixels)"
                 )
+            # In the pixels of a JPEG these two bytes never stand beside each other.
+            if kind == "jpg" and data.count(b"\xff\xda") > MAX_SCANS:
+                raise PictureError("too_large", f"jpg of over {MAX_SCANS} scans")
             frames = getattr(image, "n_frames", 1)
             if draft is not None:
                 # Pillow takes the smallest of 1/1, 1/2, 1/4, 1/8 that leaves so many pixels.
@@ -264,6 +269,8 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _why_corrupt(kind: str, error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):  # its text names an address of memory
+        return f"broken {kind}: nothing to read after its first bytes"
     text = " ".join(str(error).split())[:120]
     if "truncated" in text.lower() or "unexpected end" in text.lower():
         return f"truncated {kind}"

@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import io
 import math
+import reprlib
 import types
 import typing
 from dataclasses import field
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ParamsError
+from pipeline.workspace import read_bounded
 
 
 def knob(
@@ -48,16 +50,17 @@ def check_section(
     if not isinstance(document, dict):
         key = prefix.rstrip(".")
         where = origin.get(key, name)
-        raise ParamsError(f"{where}: {key}: got {document!r}, expected a section with keys")
+        raise ParamsError(f"{where}: {key}: got {shown(document)}, expected a section with keys")
     hints = typing.get_type_hints(schema)
     fields = {item.name: item for item in dataclasses.fields(schema)}
     values = {}
     for key, value in document.items():
         where = _place(f"{prefix}{key}", name, origin)
         if key not in fields:
+            text = key if isinstance(key, str) and len(key) < _SHOWN else shown(key)
             raise ParamsError(
-                f"{where}: {prefix}{key}: unknown parameter"
-                + _suggest(str(key), fields, f"; known here: {', '.join(fields)}")
+                f"{where}: {prefix}{text}: unknown parameter"
+                + _suggest(text, fields, f"; known here: {', '.join(fields)}")
             )
         if dataclasses.is_dataclass(hints[key]):
             values[key] = check_section(hints[key], value, f"{prefix}{key}.", name, origin)
@@ -83,7 +86,29 @@ def _check(value: Any, hint: Any, rule: typing.Mapping[str, Any], key: str, wher
         result = _convert(value, kind)
         if result is not _MISFIT and _within(result, rule):
             return result
-    raise ParamsError(f"{where}: {key}: got {value!r}, expected {allowed(kinds, rule)}")
+    raise ParamsError(f"{where}: {key}: got {shown(value)}, expected {allowed(kinds, rule)}")
+
+
+def shown(value: Any) -> str:
+    """``repr`` for a message: a value from a file may be of any size."""
+    text = _Repr().repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 2]} …"
+
+
+_SHOWN = 200
+
+
+class _Repr(reprlib.Repr):
+    """Short whatever it is given; of ``reprlib``'s own the integer has no bound before 3.12."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlist = self.maxdict = self.maxset = self.maxtuple = 20
+        self.maxstring = self.maxother = _SHOWN
+
+    def repr_int(self, value: int, _level: int) -> str:
+        bits = value.bit_length()
+        return repr(value) if bits < 256 else f"an integer of {bits} bits"
 
 
 _MISFIT = object()
@@ -109,7 +134,7 @@ def _convert(value: Any, kind: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    """A finite float; also from '1e-05', which PyYAML reads as text (YAML 1.1 wants 1.0e-05)."""
+    """A finite float; also from the text '1e-05', as YAML 1.1 reads that (it wants 1.0e-05)."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return _MISFIT
     try:
@@ -171,12 +196,16 @@ def allowed(kinds: tuple[Any, ...], rule: typing.Mapping[str, Any]) -> str:
 def read_document(path: Path) -> dict[str, Any]:
     """The plain mapping in a YAML file, before any check of its keys."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bounded(path, MOST_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise ParamsError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path}: is not UTF-8 text (byte {error.start})") from None
     return parse_yaml(text, path.name)
+
+
+MOST_BYTES = 1 << 20  # ten thousand breeds take half of it; a YAML reader takes seconds
+_DEEPEST, _MOST_REPEATED = 32, 10_000  # nested levels; values that aliases stand for
 
 
 def parse_yaml(text: str, name: str) -> dict[str, Any]:
@@ -195,19 +224,42 @@ def parse_yaml(text: str, name: str) -> dict[str, Any]:
 def _yaml(text: str) -> Any:
     try:
         from ruamel.yaml import YAML
+        from ruamel.yaml.composer import Composer
+        from ruamel.yaml.events import AliasEvent
     except ImportError:  # a bare GPU image
-        return _yaml_without_ruamel(text)
-    return YAML(typ="safe", pure=True).load(text)
-
-
-def _yaml_without_ruamel(text: str) -> Any:
-    try:
-        import yaml
-    except ImportError:
         from pipeline import plain_yaml
 
         return plain_yaml.read(text)
-    return yaml.safe_load(text)  # `_check` mends the texts it makes of 1e-05
+
+    class Bounded(Composer):
+        """No small text makes a large document, or one without end: an alias (``*name``) stands for
+        any number of values, and through others for billions."""
+
+        depth = values = repeated = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            event = self.parser.peek_event()
+            sizes = self.__dict__.setdefault("sizes", {})
+            before = self.values
+            self.depth += 1
+            if isinstance(event, AliasEvent):
+                # Where no size is known it means what it stands in, or nothing.
+                self.repeated += sizes.get(event.anchor, _MOST_REPEATED + 1)
+                self.values += sizes.get(event.anchor, 0)
+            if self.depth > _DEEPEST or self.repeated > _MOST_REPEATED:
+                deep = self.depth > _DEEPEST
+                what = f"nested over {_DEEPEST} levels" if deep else "an alias too many"
+                raise ValueError(f"line {event.start_mark.line + 1}: {what}")
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            self.values += 1
+            if event.anchor is not None:
+                sizes[event.anchor] = self.values - before
+            return node
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = Bounded
+    return yaml.load(text)
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

@@ -21,7 +21,7 @@ from pipeline.knobs import flatten
 from pipeline.model import read_info
 from pipeline.model_names import find_model
 from pipeline.raw import MANIFEST
-from pipeline.stamp import read_note, trained_by
+from pipeline.stamp import name_in, read_note, trained_by
 from pipeline.tracking_store import client_of
 from pipeline.workspace import Workspace
 
@@ -49,7 +49,7 @@ def trace(workspace: Workspace, name: str, count: int = 5) -> dict[str, Any]:
     missing: list[str] = []
     if path.is_file():
         note, image = _read_picture(path)
-        info, run_id = _model_of(workspace, note), str(note.get("run_id", ""))
+        info, run_id = _model_of(workspace, note), name_in(note, "run_id")
         found: dict[str, Any] = {"picture": {"path": name} | note}
         if info is None:
             missing.append("the model's folder: models/ holds other weights, and MLflow none")
@@ -97,7 +97,7 @@ def _read_picture(path: Path) -> tuple[dict[str, Any], np.ndarray]:
 def _model_of(workspace: Workspace, note: dict[str, Any]) -> dict[str, Any] | None:
     """model.json of the weights that drew a picture: of ``models/``, or of the run's model."""
     wanted = note.get("weights_sha256")
-    for name in (None, str(note.get("run_id") or "")):
+    for name in (None, name_in(note, "run_id")):
         if name == "":
             continue
         try:

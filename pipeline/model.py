@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,11 +24,17 @@ from pipeline.diffusion.sampling import Sampling, frame_places, walk
 from pipeline.diffusion.schedules import Schedule, make_schedule
 from pipeline.diffusion.steps import Step
 from pipeline.errors import ParamsError, PipelineError
+from pipeline.knobs import shown
+from pipeline.model_info import FORMAT, class_names, no_model, read_info
 from pipeline.nets import build_net
 from pipeline.params import NetParams, Params, ScheduleParams
 
-FORMAT = 2
 WEIGHTS, GUIDE = "weights.safetensors", "guide.safetensors"
+_UNFIT = (
+    *(KeyError, TypeError, ValueError, RuntimeError, MemoryError),
+    safetensors.SafetensorError,
+)
+_LONGEST = 400  # characters of a reason
 
 
 @dataclass(frozen=True)
@@ -252,48 +257,27 @@ def load_model(folder: Path, device: str = "auto") -> Model:
     info = read_info(folder)
     try:
         architecture = architecture_of(info["architecture"])
-        denoiser = _with_weights(architecture, _read_weights(folder / WEIGHTS, info), place)
+        denoiser = _with_weights(architecture, folder / WEIGHTS, info, place)
         guide = None
         if info.get("guide_sha256"):
-            guide = _with_weights(architecture, _read_weights(folder / GUIDE, info), place)
-    except (KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+            guide = _with_weights(architecture, folder / GUIDE, info, place)
+    except _UNFIT as error:
+        # Of a net of many layers torch names each that does not fit.
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST]
         raise PipelineError(
-            f"{folder}: the weights do not fit the architecture in model.json: {error}"
+            f"{folder}: the weights do not fit the architecture in model.json: {reason}"
         ) from None
     return Model(denoiser, architecture.classes, architecture.size, info, place, guide)
 
 
-def read_info(folder: Path) -> dict[str, Any]:
-    """What model.json says.
-
-    Raises:
-        PipelineError: there is none, or one of another format.
-    """
+def _read_weights(path: Path, info: dict[str, Any], most: int) -> dict[str, Tensor]:
+    """The tensors of a file of at most ``most`` bytes, if it is the one that ``info`` names."""
     try:
-        info = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        content = workspace.read_bounded(path, most)
     except FileNotFoundError:
-        raise _no_model(folder, "model.json") from None
-    except (OSError, ValueError) as error:
-        raise PipelineError(f"{folder / 'model.json'} cannot be read: {error}") from None
-    if not isinstance(info, dict) or info.get("format") != FORMAT:
-        raise PipelineError(f"{folder / 'model.json'} is not a model of format {FORMAT}")
-    return info
-
-
-def _no_model(folder: Path, missing: str) -> PipelineError:
-    return PipelineError(
-        f"no model in {folder} ({missing} is missing): train one with `dvc repro train` or name "
-        "another folder"
-    )
-
-
-def _read_weights(path: Path, info: dict[str, Any]) -> dict[str, Tensor]:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise _no_model(path.parent, path.name) from None
+        raise no_model(path.parent, path.name) from None
     except OSError as error:
-        raise PipelineError(f"{path} cannot be read: {error}") from None
+        raise PipelineError(f"{path} cannot be read: {error.strerror}") from None
     if hashlib.sha256(content).hexdigest() != info.get(f"{path.stem}_sha256"):
         raise PipelineError(
             f"{path} is not the file that model.json was written for (checksum differs): restore "
@@ -303,11 +287,20 @@ def _read_weights(path: Path, info: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def _with_weights(
-    architecture: Architecture, weights: dict[str, Tensor], place: torch.device
+    architecture: Architecture, path: Path, info: dict[str, Any], place: torch.device
 ) -> Denoiser:
     # On ``meta`` first: a model.json that asks for more than its weights hold allocates nothing.
     with torch.device("meta"):
         net = architecture.build_net()
+    wanted = net.state_dict()
+    header = 1024 * (len(wanted) + 1)  # more than names, types and shapes take
+    size = sum(value.numel() * value.element_size() for value in wanted.values())
+    weights = _read_weights(path, info, size + header)
+    for name, value in weights.items():
+        if name in wanted and value.dtype != wanted[name].dtype:
+            raise ValueError(f"{name}: got {value.dtype}, expected {wanted[name].dtype}")
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{name}: holds values that are no numbers")
     net.load_state_dict(weights, assign=True)
     denoiser = Denoiser(net, architecture.noise(), architecture.objective, architecture.sigma_data)
     return denoiser.eval().requires_grad_(False).to(place)
@@ -317,7 +310,9 @@ def architecture_of(plain: dict[str, Any]) -> Architecture:
     """The architecture that model.json describes, through the same checks as params.yaml."""
     from pipeline import params
 
-    params.from_document(
+    if not isinstance(plain, dict):
+        raise ValueError(f"architecture: got {shown(plain)}, expected a section with keys")
+    found = params.from_document(
         {
             "scheduler": plain["schedule"],
             "resize": {"size": plain["size"]},
@@ -330,17 +325,21 @@ def architecture_of(plain: dict[str, Any]) -> Architecture:
         },
         "model.json",
     )
-    sigma_data = float(plain["sigma_data"])
-    if not 0 < sigma_data < math.inf:
-        raise ValueError(f"sigma_data: got {sigma_data}, expected a positive number")
+    sigma_data, augment = plain["sigma_data"], plain.get("augment", False)
+    if type(sigma_data) not in (int, float) or not 0 < sigma_data < math.inf:
+        raise ValueError(f"sigma_data: got {shown(sigma_data)}, expected a positive number")
+    if type(augment) is not bool:
+        raise ValueError(f"augment: got {shown(augment)}, expected true or false")
+    # The checked values: in JSON, "64" and 64.0 are what in params is 64.
+    train = found.train
     return Architecture(
-        NetParams(**plain["net"]),
-        plain["size"],
-        [str(name) for name in plain["classes"]],
-        plain["schedule"],
-        plain["timesteps"],
-        plain["objective"],
-        sigma_data,
-        ScheduleParams(**plain["constants"]),
-        bool(plain.get("augment", False)),
+        train.net,
+        found.resize.size,
+        class_names(plain["classes"]),
+        found.scheduler,
+        train.timesteps,
+        train.objective,
+        float(sigma_data),
+        train.schedule,
+        augment,
     )

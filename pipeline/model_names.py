@@ -133,7 +133,8 @@ def _source(workspace: Workspace, client: Any, uri: str) -> Path:
     """The folder that ``runs:/…`` or ``models:/m-…`` means, on this disk."""
     if match := _LOGGED.match(uri):
         model = client.get_logged_model(match["id"])
-        if "path" in model.tags:  # a checkpoint: its files are artifacts of the run
+        # A checkpoint: its files are artifacts of the run.
+        if _RUN.match(str(model.tags.get("path", ""))):
             return _source(workspace, client, model.tags["path"])
         return _local(workspace, client, uri, model.artifact_location)
     match = _RUN.match(uri)

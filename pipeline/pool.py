@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 import time
@@ -22,6 +23,8 @@ from typing import Any, TypeVar
 from threadpoolctl import threadpool_limits
 
 from pipeline.progress import bar
+
+MOST_MEMORY = 4 << 30  # bytes a worker may fill; the largest picture allowed takes a quarter
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -145,6 +148,10 @@ def _begin() -> None:
     """Set up a worker: the parent alone answers Ctrl-C, and no worker outlives its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # Beyond it there is a MemoryError, in place of a machine that ends whatever it likes.
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limits = [limit for limit in (soft, hard, MOST_MEMORY) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))
     threadpool_limits(1)  # the processes are the parallelism; BLAS threads on top only wait
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -175,7 +175,10 @@ def materialise(rows: Sequence[Row], store: Store, raw: Path) -> int:
 
 
 def _remove_others(raw: Path, wanted: set[str]) -> None:
-    for folder, _, names in os.walk(raw, topdown=False):
+    for folder, inner, names in os.walk(raw, topdown=False):
+        # A link to a folder leads out of data/raw: what is written under it would lie elsewhere.
+        for name in (name for name in inner if Path(folder, name).is_symlink()):
+            Path(folder, name).unlink()
         for name in names:
             path = Path(folder, name)
             if path.relative_to(raw).as_posix() not in wanted:

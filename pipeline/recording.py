@@ -155,7 +155,8 @@ class Record(Ending):
                 self._sender.kill()  # it may die anywhere: see pipeline/delivery.py
                 self._sender.wait()
         self._cursor = Cursor.load(folder)
-        if self._sender.returncode == 0:
+        # On a busy machine it may have sent everything and not be gone yet.
+        if self._sender.returncode == 0 or spool.is_delivered(folder):
             spool.remove(folder)
         else:
             reason = self._cursor.problem or "MLflow has not taken all of it"

@@ -28,8 +28,8 @@ TYPE = "generator"
 CODE = "served.py"
 # What served.py needs of this project; the model carries it along and serves without a clone.
 NEEDED = (
-    "__init__.py", "devices.py", "diffusion", "errors.py", "knobs.py", "model.py", "nets",
-    "params.py", "params_together.py", "stamp.py", "workspace.py",
+    "__init__.py", "devices.py", "diffusion", "errors.py", "knobs.py", "model.py", "model_info.py",
+    "nets", "params.py", "params_together.py", "stamp.py", "workspace.py",
 )  # fmt: skip
 PACKAGES = ("mlflow", "numpy", "pandas", "pillow", "ruamel.yaml", "safetensors", "torch")
 FILES = ("model.json", WEIGHTS, GUIDE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from pipeline.evaluation.noise import NOISE
 from pipeline.knobs import flatten
 from pipeline.model import Model
 from pipeline.params import Params
-from pipeline.workspace import Workspace
+from pipeline.stamp import name_in, read_run
+from pipeline.workspace import Workspace, read_json
 
 
 def record(
@@ -69,7 +69,7 @@ def primary_result(name: str, figures: dict[str, Any], data: str) -> Result:
 def scraped(reports: Path) -> dict[str, float]:
     """What scraping came to, by reason of failure and by source: metrics ``scrape/…``."""
     try:
-        document = json.loads((reports / "scrape.json").read_text(encoding="utf-8"))
+        document = read_json(reports / "scrape.json")
     except (OSError, ValueError):
         return {}
     flat = flatten({"scrape": document})
@@ -91,13 +91,9 @@ def scrape_table(reports: Path) -> list[dict[str, Any]]:
 
 def training_run(models: Path) -> dict[str, str]:
     """Where the MLflow run that models/ came from is found; empty if that is not known."""
-    try:
-        note = json.loads((models / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(note, dict):
-        return {}
-    return {key: note[key] for key in ("run_id", "spool") if note.get(key)}
+    note = read_run(models)
+    found = {key: name_in(note, key) for key in ("run_id", "spool")}
+    return {key: value for key, value in found.items() if value}
 
 
 def summary(figures: dict[str, Any]) -> str:

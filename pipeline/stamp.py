@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from pipeline import __version__
+from pipeline import __version__, workspace
 
 if TYPE_CHECKING:
     from pipeline.diffusion.sampling import Sampling
 
 KEY = "breed-diffusion"
+_NAME = re.compile(r"[0-9a-zA-Z_-]{1,64}")
 _LONGEST = 65_536  # characters of a note that is read
 
 
@@ -49,11 +51,24 @@ def note_of(
 
 def trained_by(folder: Path) -> str:
     """MLflow's id of the run that trained the model in ``folder``, from run.json; else empty."""
+    return name_in(read_run(folder), "run_id")
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """What run.json in ``folder`` says; empty where there is none that can be read."""
     try:
-        note = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        return str(note["run_id"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        return workspace.read_json(folder / "run.json", _LONGEST)
+    except (OSError, ValueError):
+        return {}
+
+
+def name_in(note: Mapping[str, Any], key: str) -> str:
+    """The name of a run, experiment or spool under ``key``; empty if it is none.
+
+    Notes come from anybody: a path or an address is no such name.
+    """
+    value = note.get(key)
+    return value if isinstance(value, str) and _NAME.fullmatch(value) else ""
 
 
 def chunk(note: Mapping[str, Any] | None) -> PngInfo | None:
@@ -77,6 +92,6 @@ def read_note(path: Path) -> dict[str, Any] | None:
         return None
     try:
         note = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return note if isinstance(note, dict) else None

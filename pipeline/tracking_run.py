@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -151,9 +150,7 @@ class Run(Ending):
                     self._results = dict(self._client.get_run(self.run_id).data.metrics)
         before = self._results.get(key)
         self._results[key] = value
-        return before is not None and (
-            before == value or (math.isnan(before) and math.isnan(value))
-        )
+        return repr(before) == repr(value)  # NaN too
 
     def flush(self) -> None:
         """Write the buffer. What the store does not take now is tried again at the next flush."""

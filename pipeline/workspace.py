@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import functools
 import hashlib
 import json
 import os
 import secrets
+import stat
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from pipeline.errors import PipelineError
+
+NOT_REGULAR = "not a regular file"  # of the error that says so
+_DEEPEST = 64  # levels of a JSON file that is read
 
 
 @dataclass(frozen=True)
@@ -129,10 +135,13 @@ def _open_beside(path: Path) -> tuple[int, Path]:
 
     One name for all writers, so that what a killed one leaves is found without a search; the
     kernel's lock tells whether it is killed. Who comes while another writes takes a name of its
-    own.
+    own. A link in its place, which may lead anywhere, is removed.
     """
     temporary = path.with_name(f".{path.name}.tmp")
-    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o666)
+    with contextlib.suppress(FileNotFoundError):
+        if temporary.is_symlink():
+            temporary.unlink()
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if temporary.stat().st_ino == os.fstat(descriptor).st_ino:  # else it was renamed just now
@@ -143,6 +152,66 @@ def _open_beside(path: Path) -> tuple[int, Path]:
     os.close(descriptor)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     return os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), temporary
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """A regular file (a link to one counts), open for reading; never waits on a pipe or a device.
+
+    Raises:
+        OSError: it cannot be opened, or is something else.
+    """
+    # A named pipe would block an ordinary open for ever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
+    return open(descriptor, "rb")  # noqa: PTH123 - a descriptor, and the caller's to close
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """The content of a regular file of at most ``most`` bytes; of a larger one nothing is read.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or is larger.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise OSError(errno.EFBIG, f"has {size:,} bytes, expected at most {most:,}", str(path))
+        return file.read(most)
+
+
+def read_json(path: Path, most: int = 64 << 20) -> dict[str, Any]:
+    """The object in a JSON file of at most ``most`` bytes, whoever made it.
+
+    Raises:
+        OSError: see ``read_bounded``.
+        ValueError: it is no JSON object in UTF-8, names a key twice, or is nested too deeply.
+    """
+    try:
+        value = json.loads(read_bounded(path, most).decode(), object_pairs_hook=_unlike)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"expected an object, got {type(value).__name__}")
+    inner: list[Any] = [value]
+    for _ in range(_DEEPEST):
+        inner = [
+            item
+            for one in inner
+            for item in (one.values() if isinstance(one, dict) else one)
+            if isinstance(item, (dict, list))
+        ]
+    if inner:
+        raise ValueError(f"nested more than {_DEEPEST} levels deep")
+    return value
+
+
+def _unlike(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is given twice")
+    return found
 
 
 def write_text(path: Path, text: str) -> None:
@@ -248,9 +317,9 @@ def git_state(folder: Path, ignoring: Iterable[str] = ()) -> GitState:
     return GitState(commit, bool(changes))
 
 
-def committed(folder: Path, name: str) -> str | None:
-    """The file ``name`` in ``folder`` as the last commit has it; None if it has none."""
-    return _git(folder, "show", f"HEAD:./{name}")
+def committed(folder: Path, name: str, revision: str = "HEAD") -> str | None:
+    """The file ``name`` in ``folder`` as a commit has it, the last one; None if it has none."""
+    return _git(folder, "show", f"{revision}:./{name}")
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

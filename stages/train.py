@@ -8,7 +8,6 @@ parameter is another fingerprint and starts afresh; going back finds the old sta
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 import sys
 from contextlib import ExitStack, closing
@@ -28,6 +27,7 @@ from pipeline.errors import Interrupted, run_cleanly
 from pipeline.model import Architecture, initialise, save_model
 from pipeline.params import Params
 from pipeline.report.preview import Preview, preview_of, reference_of
+from pipeline.stamp import name_in, read_run
 from pipeline.training import distributed
 from pipeline.training.aside import Aside
 from pipeline.training.checkpoint import Checkpoints
@@ -153,9 +153,9 @@ def open_run(
 ) -> recording.Record:
     """The record of this training: the one its state names, or a new one."""
     note = folder / "run.json"
-    known = json.loads(note.read_text()).get("spool") if note.is_file() else None
+    known = name_in(read_run(folder), "spool")
     tags = {"stage": "train", "data.digest": dataset.digest, "train.fingerprint": identity}
-    record = recording.open_record(space, params, name=known or "", tags=tags)
+    record = recording.open_record(space, params, name=known, tags=tags)
     workspace.write_json(note, record.reference())
     record.log_dataset("dataset", dataset.digest[:32], "data/dataset")
     return record

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
+import postgres
 import pytest
 from clone import Project, Template, copy_of, template_in
 from command_line import Pipeline, command_line, project_folder
@@ -85,3 +87,12 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
 def project(template: Template, tmp_path: Path) -> Project:
     """A copy of the finished repository: what a user has after the first `dvc repro`."""
     return copy_of(template, tmp_path / "dogs")
+
+
+@pytest.fixture
+def database() -> Iterator[postgres.Postgres]:
+    """A real, empty PostgreSQL; without one the test is skipped."""
+    if reason := postgres.missing():
+        pytest.skip(reason)
+    with postgres.running() as server:
+        yield server

@@ -47,6 +47,20 @@ def test_a_crash_costs_the_item_that_crashed():
     assert run(fragile, 24) == {k: None if k in (5, 11) else k * k for k in range(24)}
 
 
+def greedy(number: int) -> str:
+    try:
+        return f"{len(bytearray(number << 30)) >> 30} GiB"  # counted, though never touched
+    except MemoryError:
+        return "refused"
+
+
+def test_no_item_fills_the_memory_of_the_machine():
+    assert run(greedy, 8, chunk=8) == {
+        number: "refused" if number << 30 >= pool.MOST_MEMORY else f"{number} GiB"
+        for number in range(8)
+    }
+
+
 def test_an_item_that_does_not_end_is_given_up():
     assert run(slow, 8, seconds=1.0) == {k: None if k == 3 else k * k for k in range(8)}
 

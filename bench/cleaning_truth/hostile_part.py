@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import pandas as pd
+from hostile_pictures.folder import Case, make_hostile
+from hostile_pictures.kinds import TWIN
 
-from cleaning_truth.hostile import TWIN, Case, make_hostile
 from cleaning_truth.intervals import share
 from cleaning_truth.parts import Goal, Part, Run
 from pipeline.cleaning.decide import decide_folder

@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-PAUSE = 0.25  # seconds between two looks at the memory
+PAUSE = 0.5  # seconds between two looks at the memory
 PATIENCE = 10.0  # seconds that orphans of the command get to end
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)
 

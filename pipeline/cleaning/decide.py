@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import os
 import stat
@@ -206,9 +207,12 @@ def write_decisions_csv(table: pd.DataFrame, path: Path) -> None:
     Raises:
         PipelineError: the file cannot be written.
     """
+    # Only a name with a carriage return, which would begin a row of its own, needs more quotes.
+    odd = table["path"].str.contains("\r", regex=False).any()
+    quoting = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
     try:
         with atomic_write(path, "w") as file:
-            table[CSV_COLUMNS].to_csv(file, index=False, lineterminator="\n")
+            table[CSV_COLUMNS].to_csv(file, index=False, lineterminator="\n", quoting=quoting)
     except OSError as error:
         raise PipelineError(refused(error)) from None
 

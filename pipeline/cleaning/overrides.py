@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import PipelineError
+from pipeline.workspace import read_bounded
 
+_MOST_BYTES = 64 << 20  # a line for each of half a million pictures
 HEADER = ["item", "decision", "why", "other"]
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 
@@ -54,9 +56,10 @@ def read_overrides(path: Path) -> list[Override]:
     if not path.exists():
         return []
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bounded(path, _MOST_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise PipelineError(f"{path.name}: cannot be read as UTF-8 text ({error})") from None
+        reason = getattr(error, "strerror", None) or error
+        raise PipelineError(f"{path.name}: cannot be read as UTF-8 text ({reason})") from None
     reader = csv.reader(text.splitlines(keepends=True), strict=True)
     found = []
     try:

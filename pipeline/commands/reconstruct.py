@@ -47,6 +47,8 @@ def reconstruct(length: float, output: Path, folder: Path | None) -> None:
     if output.resolve() == folder.resolve():
         raise ParamsError(f"--output {output}: is the trained model itself; name another folder")
 
+    from safetensors import SafetensorError
+
     from pipeline.model import architecture_of, load_model, read_info, save_model
     from pipeline.training import posthoc
 
@@ -54,15 +56,15 @@ def reconstruct(length: float, output: Path, folder: Path | None) -> None:
     snapshots = posthoc.read_snapshots(folder / posthoc.FOLDER)
     model = load_model(folder, "cpu")
     net = model.denoiser.net
-    weights, missed = posthoc.reconstruct(snapshots, length)
     try:
+        weights, missed = posthoc.reconstruct(snapshots, length)
         net.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, TypeError, OverflowError, SafetensorError) as error:
         raise PipelineError(
             f"{folder / posthoc.FOLDER}: the snapshots are not of this model: {error}"
         ) from None
     guide = None if model.guide is None else model.guide.net.state_dict()
-    training = {**info["training"], "ema_length": length}
+    training = {**info.get("training", {}), "ema_length": length}
     save_model(output, architecture_of(info["architecture"]), net, training, guide)
     kept = sorted({one.length for one in snapshots})
     click.echo(

@@ -19,8 +19,10 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.dataset.collection import Collection, Item, class_names, slug
 from pipeline.errors import PipelineError
+from pipeline.images import sniff
 from pipeline.progress import bar
 from pipeline.raw import Content, Store, examine
+from pipeline.workspace import open_regular
 
 _SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp"}
 _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
@@ -141,9 +143,13 @@ def _of_folder(path: Path, max_bytes: int) -> Iterator[tuple[str, bytes]]:
         folders.sort()
         for name in sorted(names):
             file = Path(folder, name)
-            if file.is_file():  # a link to a picture counts, a pipe does not
-                with file.open("rb") as opened:
-                    yield file.relative_to(path).as_posix(), opened.read(max_bytes + 1)
+            if not file.is_file():  # a pipe, a device
+                continue
+            with open_regular(file) as opened:
+                data = opened.read(max_bytes + 1)
+            # A link to a picture counts; to anything else it might be somebody's key.
+            if not file.is_symlink() or sniff(data[:16]):
+                yield file.relative_to(path).as_posix(), data
 
 
 def _of_tar(path: Path, max_bytes: int) -> Iterator[tuple[str, bytes]]:

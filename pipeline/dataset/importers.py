@@ -94,8 +94,10 @@ def check_specs(
             parse(spec)
             continue
         path = place(spec, workspace)
-        if not path.exists():
+        if "\0" in spec or not path.exists():
             raise ParamsError(f"{path}: does not exist; expected a folder, tar or zip of pictures")
+        if not (path.is_file() or path.is_dir()):
+            raise ParamsError(f"{path}: is a pipe or a device; expected a folder, tar or zip")
         packed = path.is_file() and not is_array(spec)
         if packed and not (tarfile.is_tarfile(path) or zipfile.is_zipfile(path)):
             raise ParamsError(f"{path}: is no folder and no tar or zip that can be read")

@@ -133,7 +133,7 @@ def cached_features(
     key = workspace.fingerprint([data_digest, code, torch.__version__])
     path = folder / f"{key[:32]}.safetensors"
     with contextlib.suppress(OSError, ValueError):
-        return LocalFeatures.from_bytes(path.read_bytes())
+        return LocalFeatures.from_bytes(workspace.read_bounded(path, 64 << 20))
     made = LocalFeatures.fit(images, labels, classes)
     with workspace.atomic_write(path) as file:
         file.write(made.to_bytes())

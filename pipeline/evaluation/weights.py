@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from pipeline.errors import ParamsError
+from pipeline.workspace import open_regular
 
 UNFIT = (RuntimeError, SafetensorError, pickle.UnpicklingError, TypeError, ValueError, KeyError)
 """What reading a file, or loading its tensors into a net, ends in where they do not belong."""
@@ -29,10 +30,13 @@ def checked(key: str, path: str, sha256: str | None) -> bytes:
         ParamsError: it is not there, or is not the one of ``<key>_sha256``.
     """
     try:
-        content = Path(path).expanduser().read_bytes()
-    except OSError as error:
-        raise ParamsError(f"{key}: {path}: {error.strerror}") from None
-    digest = hashlib.sha256(content).hexdigest()
+        with open_regular(Path(path).expanduser()) as file:
+            # Read in pieces: what is not the file that was meant never lies in memory whole.
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+            content = file.read() if sha256 and digest == sha256.strip().lower() else b""
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise ParamsError(f"{key}: {path}: {getattr(error, 'strerror', error)}") from None
     if not sha256:
         raise ParamsError(
             f"{key}_sha256: is empty; {path} has {digest}: put that there if the file is the one "

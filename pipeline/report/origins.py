@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from pipeline.knobs import parse_yaml
 from pipeline.provenance import NOT_CODE
 from pipeline.raw import MANIFEST
 from pipeline.report.figures import Table
+from pipeline.stamp import name_in, read_run
 from pipeline.tracking_store import charts_link, compare_link, ui_base
 from pipeline.workspace import Workspace, committed, git_state
 
@@ -96,11 +96,8 @@ def committed_params(space: Workspace) -> dict[str, Any] | None:
 
 def mlflow_links(space: Workspace) -> tuple[str | None, list[tuple[str, str]]]:
     """Id of the training's run and where MLflow's pages about it are, as far as is known."""
-    try:
-        found = json.loads((space.models / "run.json").read_text(encoding="utf-8"))
-        run, experiment = str(found["run_id"]), str(found["experiment_id"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return None, []
+    found = read_run(space.models)
+    run, experiment = name_in(found, "run_id"), name_in(found, "experiment_id")
     if not run or not experiment:
         return None, []
     base = without_login(ui_base(space))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from pipeline.report.curves import draw_bars, draw_curves, read_curves
 from pipeline.report.figures import Table, metric_rows, number, other_figures, tables
 from pipeline.report.origins import REVIEW, Origins
 from pipeline.report.templating import fill
-from pipeline.workspace import write_text
+from pipeline.workspace import read_json, write_text
 
 PICTURES = ("samples", "sweep", "denoising", "interpolation", "nearest", "confusion", "seen")
 FILM = "denoising.webp"
@@ -221,10 +220,9 @@ def _uri(content: bytes, kind: str) -> Markup:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError):
         return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
-import urllib3
-from urllib3.exceptions import HTTPError
-
 from pipeline.scraping import fields
+from pipeline.scraping.api_client import Client
 from pipeline.scraping.outcome import Gathered, Outcome, Stop, Visit
 from pipeline.scraping.sources import Search, Source
 from pipeline.workspace import write_text
 
-_ATTEMPTS = 4  # for 429, 5xx and broken connections
-_LONGEST_REST = 90.0  # seconds; a site that asks for more is left for this run
-_MAX_BYTES = 10 * 2**20
-_DEADLINE = 60.0  # seconds for one answer to arrive
 _BARREN = 3  # whole answers in a row that bring nothing new, after which the rest is left
+_IDLE = 50  # answers in a row, whole or in parts, that bring nothing new
 _DENIALS = ("limit", "block", "denied", "forbid")  # in the code of an error told with status 200
 
 
@@ -47,9 +40,12 @@ def visit_api(
     except Stop as stop:
         outcome, detail = stop.outcome, str(stop)
         kept = None if outcome is Outcome.OFFLINE else evidence
+    except RecursionError:
+        outcome, detail = Outcome.LAYOUT_CHANGED, f"{search.url} answered lists in lists in lists"
+        kept = evidence
     if kept is not None:
         write_text(kept / "answer.txt", walk.last.decode(errors="replace"))
-    return walk.gather().visit(outcome, wanted, detail, kept)
+    return walk.gathered.visit(outcome, wanted, detail, kept)
 
 
 class _Walk:
@@ -64,7 +60,7 @@ class _Walk:
         sleep: Callable[[float], object],
     ) -> None:
         self.source, self.search, self.wanted, self.sleep = source, search, wanted, sleep
-        self.client = Client(user_agent, source.limits.wait, sleep)
+        self.client = Client(search.url, user_agent, source.limits.wait, sleep)
         self.items: dict[Any, Any] = {}  # key -> item, in the order of arrival
         self.gathered = Gathered()
 
@@ -74,18 +70,20 @@ class _Walk:
 
     def pages(self) -> Outcome:
         """Ask until there is enough or no more. No address is asked for twice."""
-        url, asked, barren = self.address(self.first()), set[str](), 0
+        url, asked, barren, idle = self.address(self.first()), set[str](), 0, 0
         while True:
             asked.add(url)
             before, items, document = len(self.gathered), len(self.items), self.client.ask(url)
             whole = self.take(document, url)
             self.gathered = self.gather()
+            idle = 0 if len(self.gathered) > before else idle + 1
             following = self.following(document, len(asked), len(self.items) > items)
             if whole and len(self.gathered) >= self.wanted:
                 exactly = len(self.gathered) == self.wanted and following is None
                 return Outcome.END if exactly else Outcome.RESULTS
             barren = 0 if len(self.gathered) > before or not whole else barren + 1
-            if following is None or barren == _BARREN or self.address(following) in asked:
+            over = barren == _BARREN or idle == _IDLE
+            if following is None or over or self.address(following) in asked:
                 return self.ended()
             url = self.address(following)
             self.sleep(self.source.limits.jittered_pause())
@@ -199,81 +197,3 @@ def check_error(document: Any, url: str) -> None:
     said = f"{url} answered {code}: {fields.at(error, 'info') or error}"
     denied = any(word in code.lower() for word in _DENIALS)
     raise Stop(Outcome.BLOCKED if denied else Outcome.LAYOUT_CHANGED, said)
-
-
-class Client:
-    """GET of JSON documents: patient with what passes, bounded in time and size."""
-
-    def __init__(self, user_agent: str, wait: float, sleep: Callable[[float], object]) -> None:
-        self.sleep = sleep
-        self.last = b""  # body of the last answer
-        self.pool = urllib3.PoolManager(
-            headers={"User-Agent": user_agent, "Accept": "application/json"},
-            timeout=urllib3.Timeout(connect=10, read=wait),
-            retries=urllib3.Retry(None, connect=0, read=0, redirect=5, status=0, other=0),
-        )
-
-    def ask(self, url: str) -> Any:
-        """The document at ``url``.
-
-        Raises:
-            Stop: BLOCKED (401, 403, 429), OFFLINE (5xx, no answer), LAYOUT_CHANGED (other 4xx, no
-                JSON, too large), after ``_ATTEMPTS`` where it can pass.
-        """
-        for attempt in range(1, _ATTEMPTS + 1):
-            status, pause = self.try_once(url)
-            if status == 200:
-                return self.document(url)
-            passing = status is None or status == 429 or status >= 500
-            if not passing or attempt == _ATTEMPTS or pause > _LONGEST_REST:
-                break
-            self.sleep(max(pause, random.uniform(0.5, 1.0) * 2 ** (attempt - 1)))
-        asks = f" and asks to wait {pause:g} s" if pause > _LONGEST_REST else ""
-        if status is None:
-            raise Stop(Outcome.OFFLINE, f"{url} cannot be reached ({self.last.decode()})")
-        if status in (401, 403, 429):
-            raise Stop(Outcome.BLOCKED, f"{url} answered {status}{asks}")
-        if status >= 500:
-            raise Stop(Outcome.OFFLINE, f"{url} answered {status}{asks}")
-        raise Stop(Outcome.LAYOUT_CHANGED, f"{url} answered {status}")
-
-    def try_once(self, url: str) -> tuple[int | None, float]:
-        """(status, seconds that the site asks to wait); status None: no whole answer."""
-        try:
-            answer = self.pool.request("GET", url, preload_content=False)
-            try:
-                self.last = b"".join(_bounded(answer))
-            finally:
-                answer.close()  # does nothing to a connection whose answer was read to its end
-            return answer.status, _retry_after(answer.headers.get("Retry-After"))
-        except (HTTPError, TimeoutError) as error:
-            self.last = type(getattr(error, "reason", None) or error).__name__.encode()
-            return None, 0.0
-
-    def document(self, url: str) -> Any:
-        if len(self.last) > _MAX_BYTES:
-            raise Stop(Outcome.LAYOUT_CHANGED, f"{url} answered more than {_MAX_BYTES} bytes")
-        try:
-            return json.loads(self.last)
-        except ValueError:
-            raise Stop(
-                Outcome.LAYOUT_CHANGED, f"{url} answered something that is no JSON"
-            ) from None
-
-
-def _bounded(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """The body in pieces, to just above the limit. Raises TimeoutError when it takes too long."""
-    deadline, size = time.monotonic() + _DEADLINE, 0
-    while size <= _MAX_BYTES and (piece := answer.read(65536, decode_content=True)):
-        size += len(piece)
-        yield piece
-        if time.monotonic() > deadline:
-            raise TimeoutError
-
-
-def _retry_after(text: str | None) -> float:
-    """Seconds (an HTTP date: from now on), six hours at most; 0 where nothing sensible is said."""
-    try:
-        return max(urllib3.Retry().parse_retry_after(text), 0.0) if text else 0.0
-    except HTTPError:
-        return 0.0

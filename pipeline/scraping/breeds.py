@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ParamsError
-from pipeline.knobs import read_document
+from pipeline.knobs import read_document, shown
 
-_SLUG = re.compile(r"[a-z0-9_]+")
+_SLUG = re.compile(r"[a-z0-9_]{1,100}")  # it names a folder
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,14 @@ def load_breeds(path: Path) -> list[Breed]:
 
 def _breed(name: Any, value: Any, file: str) -> Breed:
     if not isinstance(name, str) or not _SLUG.fullmatch(name):
-        raise ParamsError(f"{file}: {name}: a breed's name is made of a-z, 0-9 and _ only")
+        raise ParamsError(
+            f"{file}: {str(name)[:120]}: a breed's name is made of a-z, 0-9 and _ only (1 to 100)"
+        )
     queries = [value] if isinstance(value, str) else value
     texts = isinstance(queries, list) and all(isinstance(query, str) for query in queries)
     if not queries or not texts or not all(query.strip() for query in queries):
         raise ParamsError(
-            f"{file}: {name}: got {value!r}, expected a search text or a list of them"
+            f"{file}: {name}: got {shown(value)}, expected a search text or a list of them"
         )
     return Breed(name, tuple(query.strip() for query in queries))
 

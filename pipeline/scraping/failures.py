@@ -35,6 +35,8 @@ def named() -> Iterator[None]:
     """Turn what the client raises into ``Failure``. Errors of the disk pass as they are."""
     try:
         yield
+    except aiohttp.ClientConnectorCertificateError:  # by its ancestors a ValueError as well
+        raise Failure("bad_certificate", passing=True, tries=1) from None
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, ValueError):
         raise Failure("bad_address") from None
     except aiohttp.ConnectionTimeoutError:

@@ -46,7 +46,7 @@ def retry_after(value: str | None, now: float | None = None) -> float | None:
     except ValueError:
         try:
             date = email.utils.parsedate_to_datetime(value)
-        except ValueError:
+        except (ValueError, OverflowError):  # a year or a time zone of twenty digits
             return None
         seconds = date.timestamp() - (time.time() if now is None else now)
     return max(seconds, 0.0) if seconds == seconds else None

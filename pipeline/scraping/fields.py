@@ -114,7 +114,7 @@ def as_text(value: Any) -> str | None:
 def _json(value: str, path: str) -> str | None:
     try:
         return as_text(at(json.loads(value), path))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

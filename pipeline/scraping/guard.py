@@ -38,6 +38,11 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast and not closed
 
 
+def is_open(address: str, port: int) -> bool:
+    """Whether anybody may be sent to this IP address and port: the web, on the open internet."""
+    return port in _PORTS and is_public(address)
+
+
 def resolve(hosts: Iterable[str]) -> frozenset[tuple[str, int]]:
     """The (IP, port) pairs of ``host:port`` texts, which are then let through exactly.
 
@@ -61,7 +66,7 @@ def guarded_sockets(allowed: frozenset[tuple[str, int]]) -> Callable[[Any], sock
     def make(info: Any) -> socket.socket:
         family, kind, protocol, _, where = info
         address, port = where[0], where[1]
-        if (address, port) not in allowed and (port not in _PORTS or not is_public(address)):
+        if (address, port) not in allowed and not is_open(address, port):
             raise OSError(errno.EACCES, f"{REFUSED} {address}:{port}")
         return socket.socket(family, kind, protocol)
 

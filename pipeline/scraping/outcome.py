@@ -71,6 +71,15 @@ class Stop(Exception):
         self.outcome = outcome
 
 
+_LONGEST_DETAIL = 500  # characters
+
+
+def _whole(text: str) -> str:
+    """Without halves of characters: JavaScript and JSON let them stand alone, no file can hold
+    them."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
 class Gathered:
     """Candidates in the order found, each address once, and which alternatives gave them."""
 
@@ -85,7 +94,7 @@ class Gathered:
         """Take in one tile: field -> (text, alternative). One without an address is left out."""
         for name, (_, alternative) in found.items():
             self.matched.setdefault(name, Counter())[alternative] += 1
-        values = {name: text for name, (text, _) in found.items()}
+        values = {name: _whole(text) for name, (text, _) in found.items()}
         url = values.get("image_url")
         if url and url not in self.candidates:
             self.candidates[url] = Candidate(
@@ -103,10 +112,15 @@ class Gathered:
         self, outcome: Outcome, wanted: int, detail: str = "", kept: Path | None = None
     ) -> Visit:
         matched = {name: dict(counts) for name, counts in self.matched.items()}
-        return Visit(outcome, list(self.candidates.values())[:wanted], detail, kept, matched)
+        found, detail = list(self.candidates.values())[:wanted], _whole(detail[:_LONGEST_DETAIL])
+        return Visit(outcome, found, detail, kept, matched)
+
+
+_DIGITS = 9  # more are no picture's, and no number for a database
 
 
 def pixels(text: str | None) -> int | None:
     """``1,024 px`` as a number; None for what is no length in pixels."""
     parts = re.fullmatch(r"(\d[\d,\s]*)(?:\.\d+)?\s*(?:px)?", text or "")
-    return int(re.sub(r"\D", "", parts[1])) or None if parts else None
+    digits = re.sub(r"\D", "", parts[1]) if parts else ""
+    return int(digits) or None if 0 < len(digits) <= _DIGITS else None

@@ -62,7 +62,8 @@ def validator(headers: Mapping[str, str], status: int) -> str:
     try:
         age = parsedate_to_datetime(headers.get("Date", "")) - parsedate_to_datetime(modified)
         return modified if age.total_seconds() >= 1 else ""
-    except (ValueError, TypeError):  # no date, a broken one, or only one with a time zone
+    # No date, a broken one, only one with a time zone, or one with numbers beyond all bounds.
+    except (ValueError, TypeError, OverflowError):
         return ""
 
 

@@ -24,7 +24,7 @@ _TIMEOUT = 20.0
 _TRIES = 2  # for an answer that says the site is out of order
 _OPT_OUTS = frozenset({"noai", "noimageai", "noindex", "noimageindex", "noml", "none"})
 _VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
-_NO_SITE = ("unreachable", "private_address", "bad_address")
+_NO_SITE = ("unreachable", "private_address", "bad_address", "bad_certificate")
 _AGENT = re.compile(r"\s*([^\s:,]+)\s*:(.*)", re.DOTALL)
 
 
@@ -130,7 +130,9 @@ class Robots:
         if rules.failure is not None:
             last = rules.failures >= self._tries
             failure = rules.failure
-            raise Failure(failure.reason, passing=failure.passing, tries=1 if last else 0)
+            raise Failure(
+                failure.reason, passing=failure.passing, tries=1 if last else failure.tries
+            )
         return rules.verdict(str(url), self.token)
 
     def _stale(self, rules: Rules) -> bool:

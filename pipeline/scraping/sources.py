@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.errors import ParamsError
-from pipeline.knobs import parse_yaml, read_document
+from pipeline.knobs import parse_yaml, read_document, shown
 from pipeline.scraping import fields
 from pipeline.scraping.source_model import (
     FIELDS,
@@ -134,7 +134,7 @@ def _queries(reader: _Reader) -> tuple[str, ...]:
     queries = reader.texts("queries") or ("{query}",)
     for text in queries:
         if "{query}" not in text:
-            raise reader.misfit("queries", f"got {text!r}, expected a text with {{query}}")
+            raise reader.misfit("queries", f"got {shown(text)}, expected a text with {{query}}")
     return queries
 
 
@@ -158,13 +158,13 @@ def _page(reader: _Reader, kind: str, name: str) -> Page:
     search = reader.text("search", needed=True)
     if "{query}" not in search and "{title}" not in search:
         raise reader.misfit(
-            "search", f"got {search!r}, expected an address with {{query}} or {{title}}"
+            "search", f"got {shown(search)}, expected an address with {{query}} or {{title}}"
         )
     unknown = set(re.findall(r"\{(\w+)\}", search)) - {"base", "query", "title"}
     if unknown or not (search.startswith("{base}") or _is_address(search)):
         raise reader.misfit(
             "search",
-            f"got {search!r}, expected an address that begins with {{base}} or https:// "
+            f"got {shown(search)}, expected an address that begins with {{base}} or https:// "
             "and has no placeholders but {base}, {query} and {title}",
         )
     if kind == "browser":
@@ -276,31 +276,33 @@ class _Reader:
     def section(self, key: str, needed: bool = False) -> _Reader:
         value = self.document.get(key) or {}
         if not isinstance(value, dict) or (needed and not value):
-            raise self.misfit(key, f"got {value!r}, expected a section with keys")
+            raise self.misfit(key, f"got {shown(value)}, expected a section with keys")
         return _Reader(value, self.file, f"{self.prefix}{key}.")
 
     def sections(self, key: str) -> list[_Reader]:
         value = self.document.get(key)
         if not isinstance(value, list) or not value:
-            raise self.misfit(key, f"got {value!r}, expected a list of sections")
+            raise self.misfit(key, f"got {shown(value)}, expected a list of sections")
         found = []
         for place, item in enumerate(value):
             if not isinstance(item, dict):
-                raise self.misfit(f"{key}.{place}", f"got {item!r}, expected a section with keys")
+                raise self.misfit(
+                    f"{key}.{place}", f"got {shown(item)}, expected a section with keys"
+                )
             found.append(_Reader(item, self.file, f"{self.prefix}{key}.{place}."))
         return found
 
     def text(self, key: str, needed: bool = False) -> str:
         value = self.document.get(key) or ""
         if not isinstance(value, str) or (needed and not value):
-            raise self.misfit(key, f"got {self.document.get(key)!r}, expected text")
+            raise self.misfit(key, f"got {shown(self.document.get(key))}, expected text")
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
         value = self.document.get(key) or []
         values = [value] if isinstance(value, str) else value
         if not isinstance(values, list) or not all(isinstance(item, str) for item in values):
-            raise self.misfit(key, f"got {value!r}, expected a list of texts")
+            raise self.misfit(key, f"got {shown(value)}, expected a list of texts")
         return tuple(values)
 
     def alternatives(self, key: str, in_page: bool = True) -> tuple[str, ...]:
@@ -317,13 +319,13 @@ class _Reader:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not (value > 0 or (zero and value == 0)):
             least = "of 0 or more" if zero else "above 0"
-            raise self.misfit(key, f"got {value!r}, expected a number {least}")
+            raise self.misfit(key, f"got {shown(value)}, expected a number {least}")
         return value
 
     def flag(self, key: str) -> bool:
         value = self.document.get(key, False)
         if not isinstance(value, bool):
-            raise self.misfit(key, f"got {value!r}, expected true or false")
+            raise self.misfit(key, f"got {shown(value)}, expected true or false")
         return value
 
     def misfit(self, key: Any, what: str) -> ParamsError:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from pipeline import workspace
@@ -35,6 +36,21 @@ class State:
             for name, tensor in self.tensors.items()
             if name.startswith(prefix)
         }
+
+    def counts(self) -> tuple[int, list[list[float]], int]:
+        """Images seen, the lines of the log, and steps left out, of ``values``.
+
+        Raises:
+            KeyError, TypeError: they are not there, or something else.
+        """
+        nimg, history, skipped = (self.values[key] for key in ("nimg", "history", "skipped"))
+        lines = isinstance(history, list) and all(
+            isinstance(line, list) and [type(one) for one in line] == [float] * 4
+            for line in history
+        )
+        if type(nimg) is not int or type(skipped) is not int or not lines or nimg < 0:
+            raise TypeError("its counts are no numbers")
+        return nimg, history, skipped
 
 
 class Checkpoints:
@@ -73,10 +89,9 @@ class Checkpoints:
         """The newest sound state, and a line about each damaged file that was passed over."""
         damaged: list[str] = []
         for path in self._newest_first():
-            content = path.read_bytes()
-            match = _NAME.fullmatch(path.name)
-            if match and hashlib.sha256(content).hexdigest().startswith(match[2]):
-                return State(safetensors.torch.load(content), _plain_values(content)), damaged
+            state = _state_in(path)
+            if state is not None:
+                return state, damaged
             damaged.append(f"{path.name} is damaged: falling back to the checkpoint before it")
         return None, damaged
 
@@ -90,6 +105,22 @@ class Checkpoints:
     def _newest_first(self) -> list[Path]:
         found = (path for path in self.folder.glob("state-*") if _NAME.fullmatch(path.name))
         return sorted(found, key=lambda path: path.name, reverse=True)
+
+
+def _state_in(path: Path) -> State | None:
+    """The state in a file that is what its name says; None if it is not, whatever it holds."""
+    match = _NAME.fullmatch(path.name)
+    try:
+        with workspace.open_regular(path) as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if not match or not digest.startswith(match[2]):
+                return None
+            file.seek(0)
+            content = file.read()
+        state = State(safetensors.torch.load(content), _plain_values(content))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError):
+        return None
+    return state if isinstance(state.values, dict) else None
 
 
 def _plain_values(content: bytes) -> dict[str, Any]:

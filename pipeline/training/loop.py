@@ -134,6 +134,17 @@ class Trainer:
         state, warnings = self.checkpoints.load()
         if state is None:
             return warnings
+        try:
+            self._restore(state)
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise PipelineError(
+                f"{self.checkpoints.folder}: its checkpoint is of another training ({reason}): "
+                "`pipeline train --fresh` begins anew"
+            ) from None
+        return warnings
+
+    def _restore(self, state: State) -> None:
         self.net.load_state_dict(state.under("net/"))
         for k, average in enumerate(self.averages):
             average.net.load_state_dict(state.under(f"average/{k}/"))
@@ -143,11 +154,13 @@ class Trainer:
             place, _, key = name.partition("/")
             moments.setdefault(int(place), {})[key] = tensor
         groups = self.optimizer.state_dict()["param_groups"]
+        for number, known in moments.items():
+            shape = self.optimizer.param_groups[0]["params"][number].shape
+            if any(value.ndim and value.shape != shape for value in known.values()):
+                raise ValueError(f"moments of parameter {number} have another shape")
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        self.nimg, self.history = state.values["nimg"], state.values["history"]
-        self.skipped = state.values["skipped"]
+        self.nimg, self.history, self.skipped = state.counts()
         self.window = list(state.tensors["window"].to(self.data.device))
-        return warnings
 
     def save(self) -> Saved:
         """Write a checkpoint (the leader does), once it is known that the weights are sound."""

@@ -116,6 +116,12 @@ def write_snapshot(folder: Path, net: nn.Module, length: float, step: int) -> Pa
     return path
 
 
+_UNFIT = (
+    *(OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError),
+    safetensors.SafetensorError,
+)
+
+
 def read_snapshots(folder: Path) -> list[Snapshot]:
     """The snapshots in ``folder``, in the order of length and step.
 
@@ -127,8 +133,11 @@ def read_snapshots(folder: Path) -> list[Snapshot]:
         try:
             with safetensors.safe_open(path, "pt") as file:
                 about = json.loads(file.metadata()["average"])
-            found.append(Snapshot(path, float(about["length"]), int(about["step"])))
-        except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
+            one = Snapshot(path, float(about["length"]), int(about["step"]))
+            if not (0 < one.length < 1 and one.step > 0):
+                raise ValueError(f"length {one.length}, step {one.step}")
+            found.append(one)
+        except _UNFIT as error:
             raise PipelineError(f"{path} is no snapshot of an average: {error}") from None
     if not found:
         raise PipelineError(

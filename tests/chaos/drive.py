@@ -90,7 +90,8 @@ class Queue(Repro):
     def launch(self) -> None:
         self.project.dvc("queue", "remove", "--all")
         self.project.dvc("exp", "run", "--queue", "-S", "seed=1", "-n", "queued", "-f")
-        self.project.dvc("queue", "start")
+        # Not by `dvc`, which waits for whoever has its output: the worker has.
+        self.process = self.project.start("dvc", "queue", "start")
         wait_for(lambda: self._at_work() or self.completed(), "the worker", LIMIT)
 
     def said(self) -> str:

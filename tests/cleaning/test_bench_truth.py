@@ -16,9 +16,10 @@ from pipeline.images import PictureError, open_picture
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
 from cleaning_truth import collages, compose, edits
-from cleaning_truth.hostile import TWIN, make_hostile
 from cleaning_truth.photos import Photo, find_photos, halves, seeded
 from cleaning_truth.score import area, empty_clusters, judge_copies, lost_photos
+from hostile_pictures.folder import make_hostile
+from hostile_pictures.kinds import TWIN
 
 
 @pytest.fixture(scope="module")

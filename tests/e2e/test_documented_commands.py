@@ -21,6 +21,12 @@ TESTS = REPOSITORY / "tests"
 ELSEWHERE = {
     r"make |source |pytest ": "test_setup.py::test_make_offers_the_two_commands_of_the_readme",
     r"python3 -m venv|/tmp/fresh": "test_setup.py::test_a_bare_machine_gets_environment_packages",
+    r"pip install '\.\[server|sudo -u postgres|mlflow server|export MLFLOW_TRACKING_URI=http": (
+        "test_postgres.py::test_two_runs_at_once_arrive_once"
+    ),
+    r"dvc remote add|git (push|pull) &&|dvc exp (push|pull)": (
+        "e2e/test_remote.py::test_a_second_clone_has_data_model_pictures"
+    ),
     r"pip install '\.\[eval": "evaluation/test_inception.py::test_a_missing_package_is_one_clear",
     r"dvc repro": "e2e/test_reproduce.py::test_one_command_runs_all_five_stages",
     r"dvc exp run -S scheduler=cosine": "e2e/test_experiments.py::test_another_schedule_runs",

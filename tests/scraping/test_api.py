@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 from collections import Counter
@@ -110,6 +111,23 @@ class Handler(BaseHTTPRequestHandler):
             self.give(b"", 302, {"Location": self.path})
         elif word == "rate":
             self.give(json.dumps({"error": {"code": "ratelimited", "info": "slow"}}).encode())
+        elif word == "year":
+            self.give(b"", 429, {"Retry-After": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"})
+        elif word == "digits":
+            self.give(b"", 503, {"Retry-After": "9" * 5000})
+        elif word == "nested":
+            self.give(b"[" * 200_000)
+        elif word == "parts":
+            more = {"continue": {"gsroffset": times}, "query": {"pages": {str(times): {}}}}
+            self.give(json.dumps(more).encode())
+        elif word == "bomb":
+            self.give(gzip.compress(b"[" + b" " * (64 << 20)), 200, {"Content-Encoding": "gzip"})
+        elif word == "private":
+            self.give(b"", 302, {"Location": f"http://127.0.0.2:{self.server.server_port}/wiki"})
+        elif word == "metadata":
+            self.give(b"", 302, {"Location": "http://169.254.169.254/latest/meta-data/"})
+        elif word == "long":
+            self.give(json.dumps({"error": {"code": "no\ud800", "info": "x" * 100_000}}).encode())
         elif word == "nothing":
             self.give(b'{"batchcomplete": "", "results": []}')
         elif word == "other":
@@ -195,6 +213,13 @@ def test_counted_pages_end_where_the_site_says(
         ("gone", Outcome.LAYOUT_CHANGED, "answered 404"),
         ("html", Outcome.LAYOUT_CHANGED, "no JSON"),
         ("huge", Outcome.LAYOUT_CHANGED, "more than 10485760 bytes"),
+        ("bomb", Outcome.LAYOUT_CHANGED, "more than 10485760 bytes"),
+        ("year", Outcome.BLOCKED, "answered 429"),
+        ("digits", Outcome.OFFLINE, "answered 503"),
+        ("nested", Outcome.LAYOUT_CHANGED, "no JSON"),
+        ("private", Outcome.LAYOUT_CHANGED, "leads to 127.0.0.2:"),
+        ("metadata", Outcome.LAYOUT_CHANGED, "leads to 169.254.169.254:80, which is no public"),
+        ("long", Outcome.LAYOUT_CHANGED, "answered no\ufffd: xxx"),
     ],
 )
 def test_each_failure_has_its_outcome(
@@ -204,9 +229,15 @@ def test_each_failure_has_its_outcome(
         Handler.asked.clear()
         seen = go(base, tmp_path, word, 5, document)
         assert seen.outcome is outcome and said in seen.detail
+        assert len(seen.detail) <= 500
         assert bool(seen.candidates) == (outcome is Outcome.RESULTS)
         assert (seen.evidence == tmp_path) == (outcome.failed and outcome is not Outcome.OFFLINE)
         assert seen.evidence is None or (tmp_path / "answer.txt").is_file()
+
+
+def test_parts_without_end_that_bring_nothing_are_left(base: str, tmp_path: Path) -> None:
+    seen = go(base, tmp_path, "parts", 5)
+    assert seen.outcome is Outcome.LAYOUT_CHANGED and "nothing in 50 items" in seen.detail
 
 
 def test_a_refusal_half_way_keeps_what_was_gathered(base: str, tmp_path: Path) -> None:

@@ -76,6 +76,22 @@ def test_a_driver_that_hangs_is_replaced(
     assert not list((tmp_path / "records").iterdir()), "nor does the stopped one stay"
 
 
+@pytest.mark.parametrize("word", tiny_site.HOSTILE)
+def test_a_page_that_no_browser_ends_with_has_its_outcome_and_the_next_is_read(
+    site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    monkeypatch.setattr(visitors, "ATTEMPTS", 1)
+    monkeypatch.setattr(visitors, "Browser", functools.partial(Browser, patience=8.0))
+    with working(tmp_path) as (crew, heard):
+        crew.submit(request(GALLERY, f"{word} dog", 5, site))
+        seen = heard.visit(300)
+        monkeypatch.setattr(visitors, "ATTEMPTS", 3)
+        crew.submit(request(GALLERY, "normal dog", 5, site))
+        after = heard.visit(300)
+    assert seen.outcome.failed and seen.detail and not seen.candidates
+    assert len(after.candidates) == 5 and heard.crashes.empty()
+
+
 def test_a_page_on_which_the_browser_falls_silent_is_offline_and_named(
     site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import io
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import numpy as np
 import uvicorn
@@ -100,6 +101,8 @@ async def search(request: Request) -> Response:
         return HTMLResponse("too many requests", 429)
     if word == "down":
         return HTMLResponse("<p>our fault</p>", 503)
+    if word in HOSTILE:
+        return HOSTILE[word]()
     if word == "changed":
         body = tiles(query, 0).replace('class="tile"', 'class="card"')
     else:
@@ -108,6 +111,24 @@ async def search(request: Request) -> Response:
     return HTMLResponse(
         PAGE.format(query=query, tiles=body, tail=tail, over=str(word == "nothing").lower())
     )
+
+
+async def _flood() -> AsyncIterator[bytes]:
+    while True:
+        yield b"<p>dog</p>" * 1000
+        await asyncio.sleep(0)
+
+
+# Pages that no browser ends with.
+HOSTILE: dict[str, Callable[[], Response]] = {
+    "flood": lambda: StreamingResponse(_flood(), media_type="text/html"),
+    "bomb": lambda: Response(
+        gzip.compress(b"<!--" + bytes(256 << 20)), headers={"Content-Encoding": "gzip"},
+        media_type="text/html",
+    ),
+    "busy": lambda: HTMLResponse("<script>while (true) {}</script>"),
+    "alert": lambda: HTMLResponse("<script>while (true) alert(1)</script>"),
+}  # fmt: skip
 
 
 async def results(request: Request) -> Response:

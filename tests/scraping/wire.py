@@ -1,4 +1,5 @@
-"""A web server that says byte for byte what a test tells it, on every address of 127.0.0.0/8.
+"""A web server that says byte for byte what a test tells it, on every address of 127.0.0.0/8, in
+the clear or through TLS.
 
 It writes down who asked for what and when, how many requests of a host were open at once, and how
 many bytes of bodies left it.
@@ -9,6 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
+import socket
+import ssl
+import struct
 import threading
 import time
 from collections import Counter
@@ -53,12 +57,19 @@ class Request:
     def hang_up(self) -> None:
         self.writer.transport.close()
 
+    def reset(self) -> None:
+        """Hang up with a RST, as a server does that died."""
+        self.writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        self.writer.transport.abort()
+
 
 class Wire:
     """``answer`` is called for each request but those for robots.txt, which ``robots`` answers."""
 
-    def __init__(self, answer: Answer, robots: Answer | bytes) -> None:
-        self.answer, self.robots = answer, robots
+    def __init__(self, answer: Answer, robots: Answer | bytes, scheme: str = "http") -> None:
+        self.answer, self.robots, self.scheme = answer, robots, scheme
         self.requests: list[Request] = []
         self.open: Counter[str] = Counter()
         self.most: Counter[str] = Counter()  # requests of a host that were open at once
@@ -66,7 +77,7 @@ class Wire:
         self.port = 0
 
     def url(self, path: str = "", host: str = "127.0.0.1") -> str:
-        return f"http://{host}:{self.port}/{path}"
+        return f"{self.scheme}://{host}:{self.port}/{path}"
 
     def times(self, host: str = "127.0.0.1") -> list[float]:
         """When ``host`` was asked for something other than robots.txt."""
@@ -81,7 +92,8 @@ class Wire:
         ]
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        over = (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError)
+        with contextlib.suppress(*over):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 first, *lines = head.strip().split("\r\n")
@@ -110,12 +122,15 @@ class Wire:
 
 
 @contextlib.contextmanager
-def serving(answer: Answer, robots: Answer | bytes = NO_ROBOTS) -> Iterator[Wire]:
-    wire, loop = Wire(answer, robots), asyncio.new_event_loop()
+def serving(
+    answer: Answer, robots: Answer | bytes = NO_ROBOTS, tls: ssl.SSLContext | None = None
+) -> Iterator[Wire]:
+    wire = Wire(answer, robots, "https" if tls else "http")
+    loop = asyncio.new_event_loop()
     started, ended = threading.Event(), asyncio.Event()
 
     async def main() -> None:
-        server = await asyncio.start_server(wire.handle, "0.0.0.0", 0, backlog=500)
+        server = await asyncio.start_server(wire.handle, "0.0.0.0", 0, backlog=500, ssl=tls)
         wire.port = server.sockets[0].getsockname()[1]
         started.set()
         await ended.wait()

@@ -1,0 +1,102 @@
+"""What strangers send: texts, files that are no files, and the watch over what they do."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import PipelineError
+
+# In each, what would run or steer if it were taken for more than text.
+SCRIPTS = (
+    "<script>window.canary=1</script>",
+    "\"><img src=x onerror='window.canary=2'>",
+    "</script><script>window.canary=3</script>",
+    "javascript:window.canary=4",
+    "</style><style>body{display:none}</style>",
+    "<svg onload=window.canary=5>",
+    "{{ 7 * 191 }}{% raw %}",
+    "';window.canary=6;//",
+    "&lt;b&gt;",
+)
+STEERING = ("\x1b[2J\x1b]0;owned\x07", "\x9b31m", "\u202egpj.exe", "a\rb", "\x00", "\u2028")
+
+HUGE = "x" * 100_000
+VALUES: tuple[Any, ...] = (
+    *(None, True, -1, 0, 2**31, 10**30, 1e308, float("inf"), float("nan"), 0.5),
+    *("", "0", "yes", "\x1b[31m\n", "<script>", "../../etc/passwd", HUGE),
+    *([], [[]], [None] * 3, ["a", "a"], {}, {"a": {"b": {}}}, [2**70] * 3),
+)
+
+
+def steers(text: str) -> list[str]:
+    """The characters of ``text`` that a terminal would obey."""
+    return sorted({c for c in text if not c.isprintable() and c != "\n"})
+
+
+def one_line(error: PipelineError, *names: str) -> None:
+    """What a refusal has to be: short, naming what is wrong."""
+    text = str(error)
+    assert len(text) < 5_000, f"{len(text)} characters"
+    for name in names:
+        assert name in text
+
+
+@contextmanager
+def memory_within(mib: int) -> Iterator[None]:
+    """Whoever asks for more memory than that, beyond what is in use, gets a MemoryError."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (used + (mib << 20), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def sparse(path: Path, size: int, content: bytes = b"") -> None:
+    """A file of ``size`` bytes that takes no room on the disk."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.truncate(size)
+
+
+def no_file(path: Path, kind: str) -> None:
+    """In place of the file ``path`` something that cannot be read as one."""
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "loop":
+        path.symlink_to(path.name)
+    elif kind == "huge":
+        sparse(path, 10 << 30)
+    else:
+        path.symlink_to("/etc/passwd" if kind == "secret" else "/nonexistent")
+
+
+NO_FILES = ("pipe", "folder", "device", "loop", "huge", "secret", "dangling")
+
+
+class Evil:
+    """Unpickled, it makes the folder ``place``."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.place),)
+
+
+def tree(folder: Path) -> dict[str, int]:
+    """Every path under ``folder`` with its size."""
+    return {
+        str(path.relative_to(folder)): path.lstat().st_size for path in sorted(folder.rglob("*"))
+    }

@@ -1,0 +1,465 @@
+"""A model folder made by someone else is drawn from or refused in one line: nothing else."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+import json
+import pickle
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from command_line import Pipeline
+from hostile import NO_FILES, VALUES, Evil, memory_within, no_file, one_line, steers, tree
+from tiny_model import make_model
+
+from pipeline.commands import lineage
+from pipeline.commands.compare import side
+from pipeline.diffusion.sampling import Sampling
+from pipeline.errors import ParamsError, PipelineError
+from pipeline.evaluation.features import LocalFeatures
+from pipeline.evaluation.weights import UNFIT, checked, tensors_in
+from pipeline.model import load_model, read_info
+from pipeline.stamp import note_of, trained_by
+from pipeline.tracking_store import RunSummary
+from pipeline.training.checkpoint import Checkpoints
+from pipeline.training.posthoc import read_snapshots
+from pipeline.workspace import Workspace
+
+pytestmark = pytest.mark.timeout(120)
+
+MIB = 600  # beyond what is in use: threads and the net itself take some
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    make_model(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "foreign"))
+
+
+def refused(folder: Path, *names: str) -> None:
+    with memory_within(MIB), pytest.raises(PipelineError) as caught:
+        load_model(folder, "cpu")
+    one_line(caught.value, *names)
+
+
+# --------------------------------------------------------------------------- model.json
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to every value in a document, sections included."""
+    if path:
+        yield path
+    if isinstance(value, dict):
+        for key in value:
+            yield from places(value[key], (*path, key))
+
+
+def changed(document: dict[str, Any], path: tuple[Any, ...], change: Callable[..., None]) -> Any:
+    document = copy.deepcopy(document)
+    section = document
+    for key in path[:-1]:
+        section = section[key]
+    change(section, path[-1])
+    return document
+
+
+def use(folder: Path) -> None:
+    """What commands do with a model that was let in: nothing of it may be other than it seems."""
+    model = load_model(folder, "cpu")
+    assert type(model.size) is int and 8 <= model.size <= 512
+    assert model.classes and not steers("".join(model.classes))
+    assert max(map(len, model.classes)) <= 200 and len(set(model.classes)) == len(model.classes)
+    note = note_of(model.info, trained_by(folder), model.classes[0], 0, Sampling())
+    json.dumps(note)
+    side(RunSummary("", "", "foreign", "no run", 0, {}), model, None)
+    int(model.info.get("training", {}).get("images", 0))
+
+
+def test_every_value_of_model_json_may_be_anything(folder: Path) -> None:
+    """Each in turn: let in and usable, or one line."""
+    info = json.loads((folder / "model.json").read_text())
+    fates = {True: 0, False: 0}
+    for path in places(info):
+        for value in VALUES:
+
+            def put(section: Any, key: Any, value: Any = value) -> None:
+                section[key] = value
+
+            (folder / "model.json").write_text(json.dumps(changed(info, path, put)))
+            try:
+                use(folder)
+                fates[True] += 1
+            except PipelineError as error:
+                fates[False] += 1
+                assert len(str(error)) < 5_000, (path, str(value)[:80])
+    assert fates[False] > 5 * fates[True] > 0
+
+
+def test_every_key_of_model_json_may_be_missing_or_new(folder: Path) -> None:
+    info = json.loads((folder / "model.json").read_text())
+    for path in places(info):
+
+        def drop(section: Any, key: Any) -> None:
+            del section[key]
+
+        def add(section: Any, key: Any) -> None:
+            section[f"__class__ {key}"] = 1
+
+        for change in (drop, add):
+            (folder / "model.json").write_text(json.dumps(changed(info, path, change)))
+            try:
+                use(folder)
+            except PipelineError as error:
+                assert len(str(error)) < 5_000
+
+
+ARCHITECTURES = {
+    "a trillion parameters": {"net": {"width": 10**6}},
+    "as much as the schema lets in": {
+        "net": {"width": 1024, "multipliers": [16] * 6, "blocks": 8, "patch": 1},
+        "size": 512,
+    },
+    "pictures a kilometre wide": {"size": 10**6},
+    "steps without end": {"timesteps": 10**9},
+    "a name a million long": {"classes": ["x" * 10**6]},
+    "a name of two lines": {"classes": ["a\nb"]},
+    "a name that steers": {"classes": ["\x1b]0;owned\x07"]},
+    "a name from right to left": {"classes": ["\u202egod"]},
+    "a name that is no text": {"classes": ["\ud800"]},
+    "a million names": {"classes": [str(k) for k in range(10**6)]},
+    "a name twice": {"classes": ["dog", "dog"]},
+    "numbers for names": {"classes": [1, 2, 3]},
+    "text for names": {"classes": "beagle"},
+}
+
+
+@pytest.mark.parametrize("case", ARCHITECTURES)
+def test_an_architecture_that_asks_too_much(folder: Path, case: str) -> None:
+    info = json.loads((folder / "model.json").read_text())
+    for key, value in ARCHITECTURES[case].items():
+        known = info["architecture"][key]
+        info["architecture"][key] = {**known, **value} if isinstance(known, dict) else value
+    (folder / "model.json").write_text(json.dumps(info))
+    refused(folder)
+
+
+TEXTS = {
+    "deep": (b'{"format": 2, "a":' + b"[" * 100_000, "nested too deeply"),
+    "deep but whole": (b'{"format": 2, "a":' + b"[" * 200 + b"]" * 200 + b"}", "levels deep"),
+    "twice": (b'{"format": 2, "format": 2}', "given twice"),
+    "many digits": (b'{"format": ' + b"9" * 5_000 + b"}", "cannot be read"),
+    "no number": (b'{"format": NaN}', "format"),
+    "no text": (b"\xff\xfe{}", "cannot be read"),
+    "mark": (b"\xef\xbb\xbf{}", "cannot be read"),
+    "nul": (b"\0" * 64, "cannot be read"),
+    "empty": (b"", "cannot be read"),
+    "null": (b"null", "cannot be read"),
+    "list": (b"[2]", "cannot be read"),
+    "pickle": (pickle.dumps({"format": 2}), "cannot be read"),
+    "long": (b'{"a": "' + b"x" * (20 << 20) + b'"}', "bytes"),
+}
+
+
+@pytest.mark.parametrize("case", TEXTS)
+def test_a_model_json_that_is_none(folder: Path, case: str) -> None:
+    content, word = TEXTS[case]
+    (folder / "model.json").write_bytes(content)
+    refused(folder, "model.json", word)
+
+
+@pytest.mark.parametrize("kind", NO_FILES)
+@pytest.mark.parametrize("name", ["model.json", "weights.safetensors", "guide.safetensors"])
+def test_something_else_in_place_of_a_file(folder: Path, name: str, kind: str) -> None:
+    info = json.loads((folder / "model.json").read_text())
+    if name == "guide.safetensors":
+        (folder / "model.json").write_text(json.dumps(info | {"guide_sha256": "0" * 64}))
+    no_file(folder / name, kind)
+    with memory_within(MIB), pytest.raises(PipelineError) as caught:
+        load_model(folder, "cpu")
+    one_line(caught.value)
+    assert "root:" not in str(caught.value)  # nothing of a file that a link led to is told
+
+
+# --------------------------------------------------------------------------- weights
+
+
+def sealed(folder: Path, content: bytes, name: str = "weights") -> None:
+    """Weights that model.json was written for."""
+    (folder / f"{name}.safetensors").write_bytes(content)
+    info = json.loads((folder / "model.json").read_text())
+    info[f"{name}_sha256"] = hashlib.sha256(content).hexdigest()
+    (folder / "model.json").write_text(json.dumps(info))
+
+
+def lying(header: Any, data: bytes = b"", length: int | None = None) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return (len(text) if length is None else length).to_bytes(8, "little") + text + data
+
+
+def entry(start: int, end: int, shape: list[int], dtype: str = "F32") -> dict[str, Any]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+
+
+FORGED = {
+    "empty": b"",
+    "header beyond the file": lying({}, length=1 << 20),
+    "header of 2^63 bytes": lying({}, length=2**63),
+    "header of 100 MB": lying(b"{}", length=100 << 20),
+    "no JSON": lying(b"\xff" * 64),
+    "deep": lying(b'{"a":' + b"[" * 5_000),
+    "data beyond the file": lying({"a": entry(0, 4_000_000, [1_000_000])}),
+    "backwards": lying({"a": entry(8, 0, [2])}, b"\0" * 8),
+    "overlap": lying({"a": entry(0, 8, [2]), "b": entry(4, 12, [2])}, b"\0" * 12),
+    "a shape without end": lying({"a": entry(0, 8, [2**62, 2**62])}, b"\0" * 8),
+    "a hole": lying({"a": entry(4, 8, [1])}, b"\0" * 8),
+    "more data than named": lying({"a": entry(0, 4, [1])}, b"\0" * 400),
+    "type unknown": lying({"a": entry(0, 4, [1], "PYOBJ")}, b"\0" * 4),
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_a_file_of_weights_that_lies(folder: Path, case: str) -> None:
+    sealed(folder, FORGED[case])
+    refused(folder)
+
+
+def smaller(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["head.weight"] = tensors["head.weight"][:1].contiguous()
+
+
+def typed(dtype: torch.dtype) -> Callable[[dict[str, torch.Tensor]], None]:
+    def change(tensors: dict[str, torch.Tensor]) -> None:
+        tensors.update({name: value.to(dtype) for name, value in tensors.items()})
+
+    return change
+
+
+def filled(value: float) -> Callable[[dict[str, torch.Tensor]], None]:
+    return lambda tensors: tensors["head.weight"].view(-1)[3:4].fill_(value) and None
+
+
+TENSORS: dict[str, tuple[Callable[[dict[str, torch.Tensor]], object], str]] = {
+    "one missing": (lambda tensors: tensors.pop("head.bias"), "head.bias"),
+    "one more": (lambda tensors: tensors.update(evil=torch.zeros(1)), "evil"),
+    "another shape": (smaller, "head.weight"),
+    "half": (typed(torch.float16), "float16"),
+    "double": (typed(torch.float64), "bytes"),
+    "integers": (typed(torch.int32), "int32"),
+    "bits": (typed(torch.bool), "bool"),
+    "complex": (typed(torch.complex64), "bytes"),
+    "no numbers": (filled(float("nan")), "no numbers"),
+    "without bound": (filled(float("inf")), "no numbers"),
+}
+
+
+@pytest.mark.parametrize("case", TENSORS)
+def test_weights_of_something_else(folder: Path, case: str) -> None:
+    change, word = TENSORS[case]
+    tensors = safetensors.torch.load_file(folder / "weights.safetensors")
+    change(tensors)
+    sealed(folder, safetensors.torch.save(tensors))
+    refused(folder, word)
+
+
+def pickles(place: Path) -> dict[str, bytes]:
+    """Files that make a folder if they are unpickled, bare and as torch writes them."""
+    new, old = io.BytesIO(), io.BytesIO()
+    torch.save(Evil(place), new)
+    torch.save(Evil(place), old, _use_new_zipfile_serialization=False)
+    bare = pickle.dumps(Evil(place))
+    return {"bare": bare, "zip": new.getvalue(), "old": old.getvalue(), "led": b"x" * 8 + bare}
+
+
+@pytest.mark.parametrize("kind", ["bare", "zip", "old", "led"])
+def test_a_pickle_is_never_opened(folder: Path, tmp_path: Path, kind: str) -> None:
+    """At every door through which weights come in, and each lets in what it should."""
+    canary = tmp_path / "canary"
+    content = pickles(canary)[kind]
+    sealed(folder, content)
+    refused(folder)
+    sealed(folder, content, "guide")
+    refused(folder)
+    digest = hashlib.sha256(content).hexdigest()
+    (tmp_path / f"state-{16:012d}-{digest[:16]}.safetensors").write_bytes(content)
+    state, damaged = Checkpoints(tmp_path).load()
+    assert state is None and len(damaged) == 1
+    (folder / "average.safetensors").write_bytes(content)
+    with pytest.raises(PipelineError):
+        read_snapshots(folder)
+    with pytest.raises(ValueError):
+        LocalFeatures.from_bytes(content)
+    path = folder / "inception.pth"
+    path.write_bytes(content)
+    trusted = checked("evaluate.inception", str(path), digest)
+    with pytest.raises(UNFIT):
+        tensors_in(trusted)
+    assert not canary.exists()
+
+
+def test_the_canary_would_sing(tmp_path: Path) -> None:
+    pickle.loads(pickles(tmp_path / "canary")["bare"])
+    assert (tmp_path / "canary").exists()
+
+
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_weights_of_others_nets_that_are_no_files(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "weights.pth"
+    if kind == "huge":
+        pytest.skip("a file of any size is hashed, piece by piece")
+    no_file(path, kind)
+    with memory_within(MIB), pytest.raises(ParamsError) as caught:
+        checked("evaluate.inception", str(path), "0" * 64)
+    one_line(caught.value, "evaluate.inception")
+
+
+# --------------------------------------------------------------------------- doors
+
+
+@pytest.fixture
+def project(workspace: Workspace, made: Path) -> Workspace:
+    """With a sound model at home and one by a stranger beside it."""
+    shutil.copytree(made, workspace.models)
+    shutil.copytree(made, workspace.here / "foreign")
+    return workspace
+
+
+DOORS = {
+    "generate": ("generate", "--model", "foreign", "-n", "1"),
+    "export": ("export", "--model", "foreign", "--to", "out", "--format", "safetensors"),
+    "model": ("model", "foreign"),
+    "reconstruct": ("reconstruct", "--model", "foreign", "--length", "0.1", "--output", "out"),
+}
+
+
+@pytest.mark.parametrize("damage", ["info", "weights", "pipe", "pickle"])
+@pytest.mark.parametrize("door", DOORS)
+def test_a_bad_model_is_one_line_at_every_door(
+    project: Workspace, pipeline: Pipeline, door: str, damage: str
+) -> None:
+    foreign = project.here / "foreign"
+    if damage == "info":
+        info = json.loads((foreign / "model.json").read_text())
+        info["architecture"]["classes"][0] = "\x1b[2J" + "x" * 10**6
+        (foreign / "model.json").write_text(json.dumps(info))
+    elif damage == "weights":
+        sealed(foreign, FORGED["overlap"])
+    elif damage == "pipe":
+        no_file(foreign / "weights.safetensors", "pipe")
+    else:
+        sealed(foreign, pickles(project.here / "canary")["zip"])
+    before = tree(project.here)
+    said = pipeline(*DOORS[door])
+    assert said.code != 0
+    assert said.err.startswith("error: ") and said.err.count("\n") == 1
+    assert len(said.err) < 5_000 and not steers(said.err + said.out)
+    after = {name: size for name, size in tree(project.here).items() if name != "out"}
+    assert after == before
+
+
+def test_an_evaluation_by_a_bad_model_writes_nothing(
+    project: Workspace, pipeline: Pipeline
+) -> None:
+    sealed(project.models, FORGED["overlap"])
+    before = tree(project.here)
+    said = pipeline("evaluate")
+    assert (said.code != 0 and said.err.startswith("error: models")) or "models" in said.err
+    assert tree(project.here) == before
+
+
+def test_a_served_model_that_is_none_does_not_load(folder: Path) -> None:
+    from pipeline.served import Generator
+
+    sealed(folder, FORGED["overlap"])
+    with pytest.raises(PipelineError):
+        Generator().load_context(SimpleNamespace(artifacts={"model": str(folder)}))
+
+
+# --------------------------------------------------------------------------- run.json
+
+
+NOTES = (
+    {"run_id": "../../../etc", "spool": "../../evil", "experiment_id": "1/../2"},
+    {"run_id": "/etc/passwd", "spool": "/tmp/evil", "experiment_id": "<script>"},
+    {"run_id": "models:/dogs@champion", "spool": "..", "experiment_id": "javascript:1"},
+    {"run_id": ["a"], "spool": {"a": 1}, "experiment_id": None},
+    {"run_id": "\x1b[31m", "spool": "a\nb", "experiment_id": "x" * 10**4},
+    {"run_id": "a" * 65, "spool": "a\0", "experiment_id": ""},
+)
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_a_run_json_leads_nowhere(workspace: Workspace, note: dict[str, Any]) -> None:
+    from pipeline.report.origins import mlflow_links
+    from stages.evaluate import training_run
+
+    workspace.models.mkdir()
+    (workspace.models / "run.json").write_text(json.dumps(note))
+    assert trained_by(workspace.models) == ""
+    assert training_run(workspace.models) == {}
+    assert mlflow_links(workspace) == (None, [])
+
+
+@pytest.mark.parametrize("content", [b"[" * 10**5, b"\xff", b"[]", b"null", b'"a"', b"{" * 99])
+def test_a_run_json_that_is_none_says_nothing(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "run.json").write_bytes(content)
+    assert trained_by(tmp_path) == ""
+
+
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_a_run_json_that_is_no_file_says_nothing(tmp_path: Path, kind: str) -> None:
+    no_file(tmp_path / "run.json", kind)
+    with memory_within(MIB):
+        assert trained_by(tmp_path) == ""
+
+
+def test_a_lineage_tells_a_strangers_texts_without_their_steering(folder: Path) -> None:
+    found = {
+        "model": {"weights_sha256": "\x1b[31m", "fingerprint": "\u202e", "images": 1},
+        "run": {},
+        "params": {"\x9b1m": "\r"},
+        "data": {"digest": "\x07"},
+        "missing": ["\x1b]0;x\x07"],
+    }
+    said = "\n".join(lineage.clean(line) for line in lineage.lines(found))
+    assert not steers(said)
+
+
+# --------------------------------------------------------------------------- resume state
+
+
+def test_a_state_of_something_else_is_no_state(tmp_path: Path) -> None:
+    """With the right checksum in its name: content decides."""
+    contents = (*FORGED.values(), safetensors.torch.save({"a": torch.zeros(1)}, {"state": "[" * 9}))
+    for content in (*contents, safetensors.torch.save({"a": torch.zeros(1)}, {"state": "[1]"})):
+        digest = hashlib.sha256(content).hexdigest()[:16]
+        path = tmp_path / f"state-{16:012d}-{digest}.safetensors"
+        path.write_bytes(content)
+        state, damaged = Checkpoints(tmp_path).load()
+        assert state is None and len(damaged) == 1
+        path.unlink()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "loop", "secret"])
+def test_a_state_that_is_no_file_is_passed_over(tmp_path: Path, kind: str) -> None:
+    no_file(tmp_path / f"state-{16:012d}-{'0' * 16}.safetensors", kind)
+    state, damaged = Checkpoints(tmp_path).load()
+    assert state is None and len(damaged) == 1
+
+
+def test_read_info_is_what_others_rely_on(folder: Path) -> None:
+    info = read_info(folder)
+    assert info["training"]["images"] == 64
