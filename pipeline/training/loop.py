@@ -154,10 +154,10 @@ class Trainer:
             place, _, key = name.partition("/")
             moments.setdefault(int(place), {})[key] = tensor
         groups = self.optimizer.state_dict()["param_groups"]
-        for place, known in moments.items():
-            shape = self.optimizer.param_groups[0]["params"][place].shape
+        for number, known in moments.items():
+            shape = self.optimizer.param_groups[0]["params"][number].shape
             if any(value.ndim and value.shape != shape for value in known.values()):
-                raise ValueError(f"moments of parameter {place} have another shape")
+                raise ValueError(f"moments of parameter {number} have another shape")
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         self.nimg, self.history, self.skipped = state.counts()
         self.window = list(state.tensors["window"].to(self.data.device))
