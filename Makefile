@@ -5,7 +5,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo test lint bench setup clean
+.PHONY: help demo test chaos lint bench setup clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -17,6 +17,9 @@ demo: setup  ## run all five stages: from breeds to a trained generator
 # As many tests at once as there are cores; who is done takes over tests of the others.
 test: lint  ## lint and every test
 	OMP_NUM_THREADS=1 python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+chaos: setup  ## the long tests: killed at random, out of disk, under fire
+	OMP_NUM_THREADS=1 python -m pytest -m chaos --durations 0 $(CHAOS)
 
 lint: setup  ## style, formatting, types
 	ruff check .

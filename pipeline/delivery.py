@@ -26,7 +26,9 @@ import numpy as np
 from PIL import Image
 
 from pipeline import spool
+from pipeline.candidate import Candidate
 from pipeline.errors import PipelineError
+from pipeline.provenance import PROCESS_TAG
 from pipeline.spool import Cursor, Event
 from pipeline.stamp import name_in
 from pipeline.tracking import Run, enter_run, existing
@@ -121,8 +123,15 @@ class Delivery:
             raise
 
     def close_dead(self) -> None:
-        """Mark the run KILLED: its process is gone without a word."""
-        if self._run is not None:
+        """Mark the run KILLED: its process is gone without a word.
+
+        Unless the same stage, started again, writes to it by now: then it is that one's to end.
+        """
+        if self._run is None:
+            return
+        about = next(spool.read(self.folder))[0]["about"]
+        tags = self._client.get_run(self._run.run_id).data.tags
+        if tags.get(PROCESS_TAG) == about["tags"].get(PROCESS_TAG):
             self._run.end("KILLED")
 
     # ------------------------------------------------------------------ the run
@@ -255,8 +264,7 @@ def send(run: Run, event: Event, folder: Path) -> str:
         case "checkpoint":
             run.log_checkpoint(event["step"], folder / event["file"], event["values"], at=at)
         case "model":
-            values, result, how = event["values"], event["result"], event["how"]
-            return run.log_model(folder / event["file"], event["name"], values, result, how, at)
+            return run.log_model(folder / event["file"], Candidate.from_json(event), at)
         case "artifact":
             run.log_artifact(folder / event["file"], event["folder"])
         case "table":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import platform
@@ -35,9 +36,10 @@ class Finding:
     mend: str = ""
 
 
-def examine(workspace: Workspace, fix: bool = False) -> Iterator[Finding]:
-    """Every finding, in order. ``fix`` mends the store after a move and ends runs of the dead."""
-    for subject, check in CHECKS.items():
+def examine(workspace: Workspace, fix: bool = False, deep: bool = False) -> Iterator[Finding]:
+    """Every finding, in order. ``fix`` mends the store after a move, ends runs of the dead,
+    removes what they left and drops damaged objects; ``deep`` reads DVC's whole cache for these."""
+    for subject, check in (CHECKS | DEEP if deep else CHECKS).items():
         try:
             found = check(workspace, fix)
         except PipelineError as error:
@@ -231,6 +233,7 @@ def check_moved(workspace: Workspace, fix: bool) -> Finding:
     return bad(f"the store still points to {_few(places)}", "pipeline doctor --fix")
 
 
+_SERVER = "start that server, or unset MLFLOW_TRACKING_URI; until then runs wait in .cache/spool"
 _SET_ASIDE = "move mlruns/mlflow.db aside: the next run makes a new one (DVC keeps the results)"
 
 
@@ -244,7 +247,8 @@ def check_store(workspace: Workspace, _fix: bool) -> Finding:
     except ImportError as error:
         return warn(f"MLflow does not import: {_line(error)}", "pip install -r requirements.lock")
     except Exception as error:  # whatever a broken file or an absent server raises
-        return bad(f"{store.store_uri(workspace)}: {_line(error)}", _SET_ASIDE)
+        mend = _SET_ASIDE if store.is_own_store(workspace) else _SERVER
+        return bad(f"{store.store_uri(workspace)}: {_line(error)}", mend)
     return ok(f"{store.store_uri(workspace)}, {len(runs)} runs")
 
 
@@ -264,6 +268,20 @@ def check_zombies(workspace: Workspace, fix: bool) -> Finding:
     return warn(f"RUNNING, but their process is gone: {_few(found)}", "pipeline doctor --fix")
 
 
+def check_queue(workspace: Workspace, _fix: bool) -> Finding:
+    """Does DVC wait for experiments that were killed?"""
+    from pipeline.queued import killed
+
+    found = list(killed(workspace))
+    if not found:
+        return ok("none")
+    names = _few([experiment.name for experiment in found])
+    return warn(
+        f"Running for DVC, but their process is gone: {names}",
+        "; ".join(experiment.again for experiment in found),
+    )
+
+
 def check_spool(workspace: Workspace, _fix: bool) -> Finding:
     """Do runs wait here that MLflow has not got?"""
     from pipeline import spool
@@ -278,6 +296,35 @@ def check_spool(workspace: Workspace, _fix: bool) -> Finding:
     return warn(f"not in MLflow yet: {_few([path.name for path in waiting])}", "pipeline deliver")
 
 
+def check_copies(workspace: Workspace, fix: bool) -> Finding:
+    """Checkouts that DVC made for queued or ``--temp`` experiments and, killed, did not remove."""
+    folder = workspace.shared / ".dvc" / "tmp" / "exps"
+    copies = sorted([*folder.glob("tmp*"), *folder.glob("standalone/tmp*")])
+    if not copies:
+        return ok("none left behind")
+    if _dvc_works(workspace.shared):
+        return ok(f"{len(copies)}, and DVC is at work here")
+    text = f"a killed DVC left {_few([copy.name for copy in copies])} in {folder}"
+    if not fix:
+        return warn(text, "pipeline doctor --fix")
+    for copy in copies:
+        shutil.rmtree(copy, ignore_errors=True)
+    return ok(f"mended: {text}")
+
+
+def _dvc_works(root: Path) -> bool:
+    """Whether a process runs DVC, or a stage, in or below ``root``."""
+    import psutil  # which comes with DVC
+
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            words = process.cmdline()
+            dvc = any(Path(word).name == "dvc" for word in words[:3]) or "stages." in str(words[:3])
+            if dvc and Path(process.cwd()).is_relative_to(root):
+                return True
+    return False
+
+
 def check_disk(workspace: Workspace, _fix: bool) -> Finding:
     free = shutil.disk_usage(workspace.shared).free / 1e9
     text = f"{free:.0f} GB free at {workspace.shared}"
@@ -286,6 +333,25 @@ def check_disk(workspace: Workspace, _fix: bool) -> Finding:
     if free < LOW_DISK_GB:
         return warn(text, "`dvc gc -w` drops what no stage uses now")
     return ok(text)
+
+
+def check_objects(workspace: Workspace, fix: bool) -> Finding:
+    """Is every object in DVC's cache what its name says? DVC itself does not look."""
+    from pipeline import dvc_cache
+
+    cache = dvc_cache.cache_folder(workspace)
+    found = dvc_cache.damaged(workspace, cache)
+    if not found:
+        return ok(f"{len(dvc_cache.objects(cache)):,} objects are sound")
+    names = _few([str(item) for item in found])
+    if fix:
+        for item in found:
+            item.path.unlink()
+        return warn(f"dropped, for they were damaged: {names}", "`dvc repro` makes them again")
+    return bad(
+        f"damaged in {cache}: {names}",
+        "pipeline doctor --deep --fix, then `dvc repro` or `dvc pull`",
+    )
 
 
 CHECKS: dict[str, Callable[[Workspace, bool], Finding]] = {
@@ -300,6 +366,10 @@ CHECKS: dict[str, Callable[[Workspace, bool], Finding]] = {
     "artifacts": check_moved,
     "MLflow store": check_store,
     "dead runs": check_zombies,
+    "dead queue": check_queue,
     "spool": check_spool,
+    "experiments": check_copies,
     "disk": check_disk,
 }
+# What takes as long as reading everything.
+DEEP = {"DVC cache": check_objects}

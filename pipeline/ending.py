@@ -1,8 +1,11 @@
-"""How a record of work ends: as the work did."""
+"""How work ends: asked to by a signal, and its record as the work did."""
 
 from __future__ import annotations
 
-from types import TracebackType
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
 from typing import Self
 
 from pipeline.errors import Interrupted
@@ -29,3 +32,24 @@ class Ending:
         else:
             killed = issubclass(kind, (Interrupted, KeyboardInterrupt))
             self.end("KILLED" if killed else "FAILED")
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[list[int]]:
+    """A one-element list that turns to the number of the first SIGINT or SIGTERM.
+
+    The loop then finishes its step and saves; a second signal ends the process at once.
+    """
+    received = [0]
+
+    def remember(signum: int, _frame: FrameType | None) -> None:
+        if received[0]:
+            raise KeyboardInterrupt
+        received[0] = signum
+
+    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+# What the machine refuses, and no code can help. Any other OSError is a fault of the program.
+_REFUSALS = _FULL | _FORBIDDEN | {errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE}
 _LONGEST = 4_000  # characters of a message: what it quotes may be of any length
 
 
@@ -46,8 +54,39 @@ def run_cleanly(main: Callable[[], None]) -> None:
         main()
     except PipelineError as error:
         fail(str(error), error.exit_code)
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        fail(refused(error), 1)
     except KeyboardInterrupt:
         fail("stopped by Ctrl-C", 130)
+
+
+def refused(error: OSError) -> str:
+    """What the disk refused, in one line: where, why, and what to do."""
+    where = os.fsdecode(error.filename) if error.filename else "a file"
+    why = error.strerror or str(error)
+    if error.errno in _FULL:
+        return (
+            f"{where}: cannot be written ({why}, {room(Path(where))}): make room, as "
+            "`dvc gc -w` does, and run the same command again"
+        )
+    if error.errno in _FORBIDDEN:
+        return (
+            f"{where}: cannot be written or read ({why}): give this user the right to it and run "
+            "the same command again"
+        )
+    if error.errno == errno.EFBIG:
+        return (
+            f"{where}: cannot be written ({why}): see `ulimit -f`, then run the same command again"
+        )
+    return f"{where}: cannot be written or read ({why})"
+
+
+def room(path: Path) -> str:
+    """What is left where ``path`` is, or would be."""
+    place = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+    return f"{shutil.disk_usage(place).free / 1e6:.1f} MB free"
 
 
 def fail(message: str, exit_code: int) -> None:

@@ -281,7 +281,7 @@ def _read_weights(path: Path, info: dict[str, Any], most: int) -> dict[str, Tens
     if hashlib.sha256(content).hexdigest() != info.get(f"{path.stem}_sha256"):
         raise PipelineError(
             f"{path} is not the file that model.json was written for (checksum differs): restore "
-            "both, as with `dvc checkout models`"
+            "both, as with `dvc checkout models`; `pipeline doctor --deep` looks for damage"
         )
     return safetensors.torch.load(content)
 

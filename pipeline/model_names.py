@@ -46,6 +46,7 @@ def find_model(workspace: Workspace, name: str | None) -> Path:
 
     try:
         client = store.client_of(workspace)
+        store.mend_after_move(workspace)  # else a copy would read from the original
     except ImportError:
         raise PipelineError(f"{name}: no such folder, and MLflow is not installed") from None
     from mlflow import MlflowException

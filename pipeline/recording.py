@@ -12,7 +12,6 @@ import logging
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,9 @@ import numpy as np
 from PIL import Image
 
 from pipeline import spool
+from pipeline.candidate import Candidate
 from pipeline.ending import Ending
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, refused
 from pipeline.params import Params
 from pipeline.spool import Cursor, Journal
 from pipeline.tracking import describe
@@ -99,31 +99,14 @@ class Record(Ending):
             kept = self._journal.keep(path)
             self._journal.write("checkpoint", sync=True, file=kept, step=step, values=values)
 
-    def log_model(
-        self,
-        path: Path,
-        name: str,
-        metrics: Mapping[str, float],
-        result: Mapping[str, Any],
-        how: Mapping[str, Any],
-    ) -> None:
-        """The model folder ``path`` as a version of the registered model ``name``.
-
-        Args:
-            metrics: recorded for the run and linked to the model.
-            result: ``metric``, ``value``, ``noise``, ``better``, ``data``: what decides whether it
-                becomes the champion, see ``pipeline.registry.Result``.
-            how: ``sampler``, ``steps`` and ``guidance`` of a request that names none.
-        """
-        values = {key: float(value) for key, value in metrics.items()}
-        moment = int(time.time() * 1000)  # one, so that the run has each value once
-        self._write("metrics", values=values, step=None, at=moment)
+    def log_model(self, path: Path, candidate: Candidate) -> None:
+        """The model folder ``path`` as a version of the registered model."""
+        moment = self._journal.now()  # one, so that the run has each value once
+        fields = candidate.as_json()
+        self._write("metrics", values=fields["metrics"], step=None, at=moment)
         with self._mishaps("model"):
             kept = self._journal.keep(path)
-            self._journal.write(
-                "model", sync=True, at=moment, file=kept, name=name, values=values,
-                result=dict(result), how=dict(how),
-            )  # fmt: skip
+            self._journal.write("model", sync=True, at=moment, file=kept, **fields)
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """A file, shown under ``folder``."""
@@ -172,7 +155,8 @@ class Record(Ending):
                 self._sender.kill()  # it may die anywhere: see pipeline/delivery.py
                 self._sender.wait()
         self._cursor = Cursor.load(folder)
-        if self._sender.returncode == 0:
+        # On a busy machine it may have sent everything and not be gone yet.
+        if self._sender.returncode == 0 or spool.is_delivered(folder):
             spool.remove(folder)
         else:
             reason = self._cursor.problem or "MLflow has not taken all of it"
@@ -212,14 +196,7 @@ class NoRecord(Record):
     def log_image(self, image: np.ndarray, key: str, step: int) -> None: ...
     def log_checkpoint(self, step: int, path: Path, metrics: Mapping[str, float]) -> None: ...
     def log_artifact(self, path: Path, folder: str = "") -> None: ...
-    def log_model(
-        self,
-        path: Path,
-        name: str,
-        metrics: Mapping[str, float],
-        result: Mapping[str, Any],
-        how: Mapping[str, Any],
-    ) -> None: ...
+    def log_model(self, path: Path, candidate: Candidate) -> None: ...
     def flush(self) -> None: ...
     def end(self, status: str = "FINISHED") -> None: ...
     def _write(self, do: str, *, sync: bool = False, **fields: Any) -> None: ...
@@ -254,8 +231,9 @@ def open_record(
         about = describe(workspace, params, tags)
         journal.write("open", sync=True, about=about, of=dict(of or {}))
     except OSError as error:
+        error.filename = error.filename or str(folder)
         raise PipelineError(
-            f"{folder}: cannot be written ({error}); -S tracking.enabled=false runs without"
+            f"{refused(error)}; -S tracking.enabled=false records nothing"
         ) from error
     sender = None
     if importlib.util.find_spec("mlflow") is None:
@@ -277,8 +255,10 @@ def start_delivery(workspace: Workspace, folder: Path) -> subprocess.Popen[bytes
     ]  # fmt: skip
     package = str(Path(__file__).resolve().parents[1])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-    patience = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
-    environment = patience | dict(os.environ) | {"PYTHONPATH": os.pathsep.join(paths)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    # It may be killed: its temporary files go with the spool.
+    (folder / spool.SCRAPS).mkdir(exist_ok=True)
+    environment["TMPDIR"] = str(folder / spool.SCRAPS)
     with (folder / "delivery.log").open("ab") as log:
         return subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,

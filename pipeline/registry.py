@@ -13,11 +13,11 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pipeline.candidate import Candidate, Result
 from pipeline.errors import PipelineError
 from pipeline.model import GUIDE, WEIGHTS, read_info
 from pipeline.stamp import trained_by
@@ -35,55 +35,21 @@ PACKAGES = ("mlflow", "numpy", "pandas", "pillow", "ruamel.yaml", "safetensors",
 FILES = ("model.json", WEIGHTS, GUIDE)
 
 
-@dataclass(frozen=True)
-class Result:
-    """The figure by which models of one name are ranked.
-
-    Attributes:
-        metric: its name, as in metrics.json.
-        value: NaN where it could not be measured.
-        noise: the standard error of ``value``; 0 where it is not known.
-        better: "lower", "higher" or "near 1".
-        data: digest of the data it was measured against.
-    """
-
-    metric: str
-    value: float
-    noise: float
-    better: str
-    data: str = ""
-
-    def gain(self, before: float) -> float:
-        """By how much ``value`` is better than ``before``; negative if it is worse."""
-        if self.better == "higher":
-            return self.value - before
-        if self.better == "lower":
-            return before - self.value
-        return abs(before - 1) - abs(self.value - 1)
-
-    def __str__(self) -> str:
-        return f"{self.metric} {self.value:.4g} ± {self.noise:.2g}"
-
-
 def register(
     client: Any,
     run_id: str,
     experiment_id: str,
     folder: Path,
-    name: str,
-    metrics: Mapping[str, float],
-    result: Result,
-    how: Mapping[str, Any],
+    candidate: Candidate,
     at: int,
 ) -> str:
-    """Keep the model in ``folder`` as a version of ``name``, and move the champion if it is better.
+    """Keep the model in ``folder`` as a version of its name, and move the champion if it is better.
 
     Done again, nothing changes: equal weights are one LoggedModel and one version.
 
     Args:
         client: of MLflow.
-        run_id: the run whose result it is; ``metrics`` are linked to run and model.
-        how: defaults of the params ``sampler``, ``steps`` and ``guidance``.
+        run_id: the run whose result it is.
         at: milliseconds since 1970, of the metrics.
 
     Returns:
@@ -91,21 +57,28 @@ def register(
     """
     from mlflow.entities import LoggedModelOutput, Metric
 
-    name = re.sub(r"[/:'\"`]+", "-", name)  # what MLflow allows
+    name = re.sub(r"[/:'\"`]+", "-", candidate.name)  # what MLflow allows
     info = _checked_info(folder)
-    model = _logged(client, run_id, experiment_id, folder, name, info, how)
+    model = _logged(client, run_id, experiment_id, folder, name, info, candidate.how)
     step = int(info.get("training", {}).get("images", 0))
+    known = {
+        (metric.key, metric.value)
+        for metric in client.get_logged_model(model.model_id).metrics or []
+        if metric.run_id == run_id
+    }
     linked = [
-        Metric(key, float(value), at, 0, model_id=model.model_id) for key, value in metrics.items()
+        Metric(key, float(value), at, 0, model_id=model.model_id)
+        for key, value in candidate.metrics.items()
+        if (key, float(value)) not in known
     ]
     client.log_batch(run_id, metrics=linked)
     outputs = client.get_run(run_id).outputs
     if model.model_id not in {item.model_id for item in getattr(outputs, "model_outputs", [])}:
         client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step)])
     number = _version(client, name, model.model_id, run_id, info)
-    for key, value in _tags(result, run_id).items():
+    for key, value in _tags(candidate.result, run_id).items():
         client.set_model_version_tag(name, number, key, value)
-    return settle(client, name, number, result)
+    return settle(client, name, number, candidate.result)
 
 
 def _checked_info(folder: Path) -> dict[str, Any]:

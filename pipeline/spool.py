@@ -4,6 +4,7 @@ A spool is a folder that may be copied to another machine as it is::
 
     events.jsonl   a JSON line an event: {"do": "metrics", "at": 1795287665340, "step": 64, ...}
     files/         what events name: pictures, checkpoints, artifacts
+    tmp/           temporary files of the delivery
     cursor.json    how far ``pipeline.delivery`` has come, and with which run
 
 Writing needs neither MLflow nor a network. A line is one ``write``, so ``kill -9`` leaves at most
@@ -29,6 +30,7 @@ from pipeline.workspace import Workspace, write_json
 
 EVENTS = "events.jsonl"
 FILES = "files"
+SCRAPS = "tmp"  # temporary files of the delivery
 LOCK = "lock"
 _CURSOR = "cursor.json"
 
@@ -65,6 +67,8 @@ class Journal:
         self.folder = folder
         self._file = _open_locked(folder)
         self._cut_torn_line()
+        self._begun = max([time.time(), *(event["at"] / 1000 for event, _ in read(folder))])
+        self._ticks = time.monotonic()
 
     def write(self, do: str, *, sync: bool = False, **fields: Any) -> None:
         """Append one event with the time in milliseconds; ``sync`` waits until it is on disk.
@@ -72,7 +76,7 @@ class Journal:
         Raises:
             OSError: the disk is full; nothing of the event is left in the journal.
         """
-        event = {"do": do, "at": int(time.time() * 1000)} | fields
+        event = {"do": do, "at": self.now()} | fields
         line = (json.dumps(event, ensure_ascii=False) + "\n").encode()
         before = os.fstat(self._file).st_size
         if os.write(self._file, line) != len(line):
@@ -80,6 +84,11 @@ class Journal:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder / EVENTS))
         if sync:
             os.fsync(self._file)
+
+    def now(self) -> int:
+        """Milliseconds since 1970, as the clock said when the journal was opened: never less than
+        before, whatever the clock does meanwhile, so that no run ends before it begins."""
+        return int((self._begun + time.monotonic() - self._ticks) * 1000)
 
     def place(self, name: str) -> Path:
         """A new path under ``files/`` for a file or folder called ``name``."""

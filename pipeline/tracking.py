@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -10,21 +9,17 @@ from typing import Any
 from pipeline.knobs import flatten
 from pipeline.params import Params, to_dict
 from pipeline.provenance import PROCESS_TAG, origin, run_name, this_process
-from pipeline.tracking_run import FLUSH_ENTRIES, NullRun, Run, text_of
+from pipeline.tracking_run import FLUSH_ENTRIES, Run, text_of
 from pipeline.tracking_store import (
     compare_link,
-    import_mlflow,
     last_runs,
-    open_store,
     relocate,
-    ui_base,
     ui_command,
 )
 from pipeline.workspace import Workspace
 
 __all__ = [
     "FLUSH_ENTRIES",
-    "NullRun",
     "Run",
     "compare_link",
     "describe",
@@ -32,11 +27,8 @@ __all__ = [
     "existing",
     "last_runs",
     "relocate",
-    "start_run",
     "ui_command",
 ]
-
-logger = logging.getLogger(__name__)
 
 
 def describe(
@@ -63,41 +55,6 @@ def describe(
     }
 
 
-def start_run(
-    workspace: Workspace,
-    params: Params,
-    *,
-    name: str | None = None,
-    tags: Mapping[str, Any] | None = None,
-    run_id: str | None = None,
-    parent_run_id: str | None = None,
-) -> Run:
-    """Open the run of this experiment in the store itself, or go on with ``run_id``.
-
-    Stages record through ``pipeline.recording``, which does not wait for the store.
-
-    Returns:
-        As ``enter_run``; a ``NullRun`` if tracking is off or MLflow is not installed.
-    """
-    if not params.tracking.enabled:
-        return NullRun()
-    try:
-        import_mlflow()
-    except ImportError:
-        logger.warning("mlflow is not installed: this run is not recorded")
-        return NullRun()
-    client, experiment_id = open_store(workspace, params.tracking.experiment)
-    about = describe(workspace, params, tags, name)
-    return enter_run(
-        client,
-        experiment_id,
-        ui_base(workspace),
-        about,
-        run_id=run_id,
-        parent_run_id=parent_run_id,
-    )
-
-
 def enter_run(
     client: Any,
     experiment_id: str,
@@ -105,7 +62,6 @@ def enter_run(
     about: Mapping[str, Any],
     *,
     run_id: str | None = None,
-    parent_run_id: str | None = None,
     created: Mapping[str, Any] | None = None,
     strict: bool = False,
 ) -> Run:
@@ -136,10 +92,8 @@ def enter_run(
         return run
     tags = dict(about["origin"]) | about["tags"]
     if known is not None:
-        parent_run_id = parent_run_id or run_id
+        tags["mlflow.parentRunId"] = run_id
         values = _of_stage(about["params"], "")
-    if parent_run_id:
-        tags["mlflow.parentRunId"] = parent_run_id
     made = client.create_run(experiment_id, run_name=about["name"], **(created or {}))
     run = Run(client, made.info.run_id, experiment_id, base, strict=strict)
     run.set_tags(tags)

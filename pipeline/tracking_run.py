@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from uuid import NAMESPACE_OID, uuid5
 import numpy as np
 from PIL import Image
 
+from pipeline.candidate import Candidate
 from pipeline.ending import Ending
 from pipeline.tracking_store import compare_link
 
@@ -37,7 +39,7 @@ class Run(Ending):
     """One MLflow run. As a context manager it ends FINISHED, FAILED or (by a signal) KILLED.
 
     Attributes:
-        run_id: MLflow's id; empty where nothing is recorded.
+        run_id: MLflow's id.
         url: its page in the UI (at the address ``pipeline ui`` serves by default).
         continued: whether this run existed before and is being written on.
         written: metric values that the store has taken.
@@ -59,13 +61,14 @@ class Run(Ending):
         self.experiment_id = experiment_id
         self.continued = continued
         self.written = 0
-        self.url = compare_link(base, experiment_id, [run_id]) if run_id else ""
-        self.uri = f"runs:/{run_id}" if run_id else ""
+        self.url = compare_link(base, experiment_id, [run_id])
+        self.uri = f"runs:/{run_id}"
         self._strict = strict
         self._client = client
         self._buffer: list[Any] = []
         self._flushed = time.monotonic()
         self._last: dict[str, int] = {}
+        self._results: dict[str, float] | None = None  # by key: the last of the whole run
         self._ended = False
 
     def reference(self) -> dict[str, str]:
@@ -119,7 +122,8 @@ class Run(Ending):
 
         Steps up to the last one of a key are skipped: MLflow appends, so a training that resumes
         from its last checkpoint would draw every curve twice. Values without a step are known by
-        their time, ``at`` (milliseconds since 1970).
+        their time, ``at`` (milliseconds since 1970); one that is the run's last already, from a
+        stage that was killed behind it, is not written again.
         """
         from mlflow.entities import Metric
 
@@ -131,10 +135,25 @@ class Run(Ending):
                 if step <= self._last[key]:
                     continue
                 self._last[key] = step
+            elif self._says(key, float(value)):
+                continue
             self._buffer.append(Metric(key, float(value), at, step or 0))
         late = time.monotonic() - self._flushed > FLUSH_SECONDS
         if len(self._buffer) >= FLUSH_ENTRIES or late:
             self.flush()
+
+    def _says(self, key: str, value: float) -> bool:
+        """Whether ``value`` is the last that the run has of ``key``; from now on it is."""
+        if self._results is None:
+            self._results = {}
+            if self.continued:
+                with self._mishaps("metrics"):
+                    self._results = dict(self._client.get_run(self.run_id).data.metrics)
+        before = self._results.get(key)
+        self._results[key] = value
+        return before is not None and (
+            before == value or (math.isnan(before) and math.isnan(value))
+        )
 
     def flush(self) -> None:
         """Write the buffer. What the store does not take now is tried again at the next flush."""
@@ -250,37 +269,18 @@ class Run(Ending):
             self._client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step)])
             self._last["checkpoint"] = step
 
-    def log_model(
-        self,
-        path: Path,
-        name: str,
-        metrics: Mapping[str, float],
-        result: Mapping[str, Any],
-        how: Mapping[str, Any],
-        at: int | None = None,
-    ) -> str:
-        """Keep the model folder ``path`` as a version of the registered model ``name``.
-
-        Arguments as for ``registry.register``; ``result`` are the fields of a ``Result``.
+    def log_model(self, path: Path, candidate: Candidate, at: int | None = None) -> str:
+        """Keep the model folder ``path`` as a version of the registered model.
 
         Returns:
             One line that says which version is the champion and why; empty if it failed.
         """
-        from pipeline.registry import Result, register  # which import torch
+        from pipeline.registry import register  # which imports torch
 
+        where = self.run_id, self.experiment_id
         with self._mishaps("the model"):
             self.flush()
-            return register(
-                self._client,
-                self.run_id,
-                self.experiment_id,
-                path,
-                name,
-                metrics,
-                Result(**result),
-                how,
-                at or _now(),
-            )
+            return register(self._client, *where, path, candidate, at or _now())
         return ""
 
     def _model_of(self, step: int) -> Any:
@@ -322,44 +322,6 @@ class Run(Ending):
                 raise
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             logger.warning("MLflow did not take %s: %s", what, reason)
-
-
-class NullRun(Run):
-    """A run that records nothing: tracking is off, or MLflow is not installed."""
-
-    def __init__(self) -> None:
-        super().__init__(None, "", "", "")
-
-    def log_params(self, params: Mapping[str, Any]) -> None: ...
-    def set_tags(self, tags: Mapping[str, Any]) -> None: ...
-    def log_dataset(
-        self, name: str, digest: str, source: str, context: str = "training"
-    ) -> None: ...
-    def log_metrics(
-        self, metrics: Mapping[str, float], step: int | None = None, at: int | None = None
-    ) -> None: ...
-    def flush(self) -> None: ...
-    def log_image(self, image: np.ndarray, key: str, step: int) -> None: ...
-    def log_table(self, rows: Sequence[Mapping[str, Any]], name: str) -> None: ...
-    def log_artifact(self, path: Path, folder: str = "") -> None: ...
-    def log_checkpoint(
-        self, step: int, path: Path, metrics: Mapping[str, float], at: int | None = None
-    ) -> None: ...
-    def log_model(
-        self,
-        path: Path,
-        name: str,
-        metrics: Mapping[str, float],
-        result: Mapping[str, Any],
-        how: Mapping[str, Any],
-        at: int | None = None,
-    ) -> str:
-        return ""
-
-    def end(self, status: str = "FINISHED", at: int | None = None) -> None: ...
-
-    def last_step(self, key: str) -> int:
-        return -1
 
 
 def text_of(value: Any) -> str:

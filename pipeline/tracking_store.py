@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
@@ -30,10 +31,21 @@ _NOTE = (
 )
 
 
+# Without these a server that takes a request and never answers is asked for a quarter of an hour.
+_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+
+
 def import_mlflow() -> ModuleType:
-    """MLflow, with telemetry and its start-up chatter off. Raises ImportError where missing."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    """MLflow, with telemetry and its start-up chatter off, and with little patience. Raises
+    ImportError where missing."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     import mlflow
@@ -134,29 +146,54 @@ _LOCATIONS = (
 )
 
 
+# What this project gives, as a URI, and where MLflow puts its own experiment, as a path.
+_OURS = re.compile(r"((?:file://)?/(?:.*/)?mlruns/)(?:artifacts/|\d+$)")
+
+
 def moved_from(workspace: Workspace) -> list[str]:
-    """The ``mlruns/artifacts`` folders, other than this repository's, that the store points to.
+    """The ``mlruns/`` folders, other than this repository's, that the store points to.
 
     MLflow writes artifact locations as absolute paths: after the repository was moved or copied
     they name the old place, where nothing is listed and new pictures would go.
     """
     if not database(workspace).is_file():
         return []
-    here = artifacts(workspace).as_uri()
     found = set()
     with contextlib.closing(sqlite3.connect(database(workspace), timeout=20)) as connection:
         for table, column in _present(connection):
             for (location,) in connection.execute(f"SELECT DISTINCT {column} FROM {table}"):
-                root, middle, _ = (location or "").partition("/mlruns/artifacts")
-                if middle and root + middle != here:
-                    found.add(root + middle)
+                match = _OURS.match(location or "")
+                if match and match[1] != _beside(workspace, match[1]):
+                    found.add(match[1])
     return sorted(found)
+
+
+def _beside(workspace: Workspace, place: str) -> str:
+    """This repository's ``mlruns/``, written as ``place`` is."""
+    here = workspace.mlruns
+    return f"{here.as_uri() if place.startswith('file:') else here}/"
+
+
+def mend_after_move(workspace: Workspace) -> None:
+    """``relocate`` the project's own store, beside other processes that may open it.
+
+    Raises:
+        PipelineError: it is no database, or may not be written.
+    """
+    try:
+        if is_own_store(workspace) and moved_from(workspace):
+            with waiting_lock(workspace.mlruns / ".lock"):
+                relocate(workspace)
+    except sqlite3.Error as error:
+        raise PipelineError(
+            f"{database(workspace)}: cannot be read ({error}); `pipeline doctor` looks closer"
+        ) from None
 
 
 def relocate(workspace: Workspace) -> list[str]:
     """Point artifact locations of a moved or copied repository at where they lie now.
 
-    Only locations that this project gave (``…/mlruns/artifacts/…``) are touched.
+    Only locations below a folder ``mlruns`` of this disk are touched.
 
     Returns:
         The places they pointed to before.
@@ -164,7 +201,6 @@ def relocate(workspace: Workspace) -> list[str]:
     old = moved_from(workspace)
     if not old:
         return []
-    here = artifacts(workspace).as_uri()
     # Entering the connection itself is one transaction: all tables or none.
     with (
         contextlib.closing(sqlite3.connect(database(workspace), timeout=20)) as connection,
@@ -175,7 +211,7 @@ def relocate(workspace: Workspace) -> list[str]:
                 connection.execute(
                     f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
                     f"WHERE substr({column}, 1, ?) = ?",
-                    (here, len(place) + 1, len(place), place),
+                    (_beside(workspace, place), len(place) + 1, len(place), place),
                 )
     return old
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import hashlib
-import io
 import json
 import os
 import secrets
 import stat
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from pipeline.errors import PipelineError
 
@@ -95,27 +96,65 @@ class Workspace:
         return self.shared / "mlruns"
 
 
+P = TypeVar("P")
+R = TypeVar("R")
+Stage: TypeAlias = Callable[[P, Workspace], R]
+
+
 @contextlib.contextmanager
 def atomic_write(path: Path, mode: str = "wb") -> Iterator[Any]:
     """Open a file beside ``path`` that replaces it only when the block ends well.
 
     The bytes are on disk before the rename and the rename is on disk before this returns, so a
     reader (and the next start after ``kill -9`` or power loss) sees the old file or the new one.
+    What a killed writer left beside ``path`` is taken over by the next one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open(mode, encoding=None if "b" in mode else "utf-8") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        descriptor, temporary = _open_beside(path)
+        with os.fdopen(descriptor, mode, encoding=None if "b" in mode else "utf-8") as file:
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                temporary.replace(path)
+            except BaseException:
+                # While it is still locked, and so surely ours. A read-only disk refuses this too.
+                with contextlib.suppress(OSError):
+                    temporary.unlink(missing_ok=True)
+                raise
         sync_directory(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    except OSError as error:
+        if error.filename is None or Path(error.filename).name.startswith(f".{path.name}."):
+            error.filename = str(path)  # a full disk is said of no file, or of one nobody knows
+        raise
 
 
-def open_regular(path: Path) -> io.BufferedReader:
+def _open_beside(path: Path) -> tuple[int, Path]:
+    """An empty file beside ``path`` that no other living process writes.
+
+    One name for all writers, so that what a killed one leaves is found without a search; the
+    kernel's lock tells whether it is killed. Who comes while another writes takes a name of its
+    own. A link in its place, which may lead anywhere, is removed.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    with contextlib.suppress(FileNotFoundError):
+        if temporary.is_symlink():
+            temporary.unlink()
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if temporary.stat().st_ino == os.fstat(descriptor).st_ino:  # else it was renamed just now
+            os.ftruncate(descriptor, 0)
+            return descriptor, temporary
+    except OSError:  # locked, gone since, or a file system without locks
+        pass
+    os.close(descriptor)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    return os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), temporary
+
+
+def open_regular(path: Path) -> BufferedReader:
     """A regular file (a link to one counts), open for reading; never waits on a pipe or a device.
 
     Raises:
@@ -211,10 +250,28 @@ def exclusive(path: Path, doing: str) -> Iterator[None]:
                 f"{doing} is already running (process {file.read().strip() or 'unknown'}): "
                 f"wait for it or stop it; lock {path}"
             ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with contextlib.suppress(OSError):  # on a full disk: the lock holds without a name in it
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), str(os.getpid()).encode())
         yield
+
+
+def alone(stage: str) -> Callable[[Stage[P, R]], Stage[P, R]]:
+    """Let one process at a time make the outs of ``stage`` in a checkout: decorates its ``run``.
+
+    DVC sees to that while it lives; a stage whose DVC was killed goes on all the same. What is
+    decorated raises PipelineError where another process is at it.
+    """
+
+    def decorate(run: Stage[P, R]) -> Stage[P, R]:
+        @functools.wraps(run)
+        def locked(params: P, space: Workspace) -> R:
+            with exclusive(space.here / ".cache" / f"{stage}.lock", stage):
+                return run(params, space)
+
+        return locked
+
+    return decorate
 
 
 @contextlib.contextmanager
@@ -260,9 +317,9 @@ def git_state(folder: Path, ignoring: Iterable[str] = ()) -> GitState:
     return GitState(commit, bool(changes))
 
 
-def committed(folder: Path, name: str) -> str | None:
-    """The file ``name`` in ``folder`` as the last commit has it; None if it has none."""
-    return _git(folder, "show", f"HEAD:./{name}")
+def committed(folder: Path, name: str, revision: str = "HEAD") -> str | None:
+    """The file ``name`` in ``folder`` as a commit has it, the last one; None if it has none."""
+    return _git(folder, "show", f"{revision}:./{name}")
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -15,9 +15,10 @@ from pipeline.cleaning.verdicts import FAULTS, REASONS, counts
 from pipeline.errors import PipelineError, printable, run_cleanly
 from pipeline.params import Params
 from pipeline.raw import MANIFEST
-from pipeline.workspace import Workspace, atomic_write, write_json
+from pipeline.workspace import Workspace, alone, atomic_write, write_json
 
 
+@alone("dedupe")
 def run(params: Params, space: Workspace) -> dict[str, Any]:
     """Decide about every file in data/raw. Returns the counts, which add up to the files."""
     if not space.raw.is_dir():
@@ -63,7 +64,15 @@ def write(cleaned: Cleaned, folder: Path) -> None:
 def _manifest_rows(raw: Path) -> int | None:
     """Rows of the manifest: URLs with equal bytes in one breed are rows of one file."""
     path = raw / MANIFEST
-    return len(pd.read_parquet(path, columns=["path"])) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        return len(pd.read_parquet(path, columns=["path"]))
+    except Exception as error:  # whatever Arrow makes of it
+        why = " ".join(str(error).split())
+        raise PipelineError(
+            f"{path}: is damaged ({why}); make it again with `dvc repro -f scrape`"
+        ) from None
 
 
 def main() -> None:

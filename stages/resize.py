@@ -10,9 +10,10 @@ from pipeline import params as schema
 from pipeline.dataset.pack import Known, pack
 from pipeline.errors import PipelineError, run_cleanly
 from pipeline.params import Params
-from pipeline.workspace import Workspace
+from pipeline.workspace import Workspace, alone
 
 
+@alone("resize")
 def run(params: Params, space: Workspace) -> dict[str, Any]:
     """Pack what the decisions keep. Returns what dataset.json says."""
     path = space.clean / "decisions.parquet"

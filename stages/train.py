@@ -7,16 +7,11 @@ parameter is another fingerprint and starts afresh; going back finds the old sta
 
 from __future__ import annotations
 
-import copy
 import csv
 import shutil
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -27,12 +22,11 @@ from pipeline import params as schema
 from pipeline import progress, recording, workspace
 from pipeline.dataset.dataset import Dataset
 from pipeline.devices import resolve_device
-from pipeline.diffusion.sampling import Sampling
+from pipeline.ending import stop_on_signals
 from pipeline.errors import Interrupted, run_cleanly
-from pipeline.evaluation.montage import sample_grid
-from pipeline.evaluation.quick import quick_figures, quick_reference
-from pipeline.model import Architecture, Model, initialise, save_model
+from pipeline.model import Architecture, initialise, save_model
 from pipeline.params import Params
+from pipeline.report.preview import Preview, preview_of, reference_of
 from pipeline.stamp import name_in, read_run
 from pipeline.training import distributed
 from pipeline.training.aside import Aside
@@ -46,14 +40,12 @@ from pipeline.training.events import (
     Stopped,
     TimeToSample,
     log_line,
+    metrics_of,
     prediction_line,
 )
 from pipeline.training.loop import Trainer
 from pipeline.training.posthoc import FOLDER as SNAPSHOTS
 from pipeline.workspace import Workspace
-
-PREVIEW_STEPS = 10
-PREVIEW_BREEDS = 8
 
 
 def run(params: Params, space: Workspace, fresh: bool = False) -> dict[str, Any]:
@@ -71,6 +63,9 @@ def run(params: Params, space: Workspace, fresh: bool = False) -> dict[str, Any]
         if group.leads:
             if warning:
                 print(f"warning: {warning}", file=sys.stderr)
+            # One training writes models/ at a time; and one has the state, wherever it writes.
+            lock = space.here / ".cache" / "train.lock"
+            held.enter_context(workspace.exclusive(lock, "a training into models/"))
             held.enter_context(workspace.exclusive(folder / "lock", "this training"))
             if fresh:
                 Checkpoints(folder).clear()
@@ -212,52 +207,6 @@ def train(
             log_preview(record, nimg, preview)
 
 
-def metrics_of(event: Logged) -> dict[str, float]:
-    return {
-        "train/loss": event.loss,
-        "train/grad_norm": event.grad_norm,
-        "train/lr": event.lr,
-        "train/images_per_second": event.images_per_second,
-        "train/tflops": event.tflops,
-        "train/mfu": event.mfu,
-        "train/memory_gb": event.memory / 1e9,
-    }
-
-
-@dataclass(frozen=True)
-class Preview:
-    """What the model draws in the middle of its training."""
-
-    sheet: np.ndarray
-    figures: dict[str, float]
-
-
-def reference_of(dataset: Dataset, architecture: Architecture) -> np.ndarray:
-    """The training pictures that previews are held against."""
-    breeds = len(architecture.classes[:PREVIEW_BREEDS])
-    return quick_reference(dataset.images, dataset.labels, dataset.train_indices, breeds)
-
-
-def preview_of(
-    trainer: Trainer, architecture: Architecture, reference: np.ndarray | None = None
-) -> Callable[[], Preview]:
-    """What draws a small grid from the averaged weights as they are now: a row a breed, its own
-    noise for each picture. With ``reference`` it is also measured."""
-    classes = architecture.classes[:PREVIEW_BREEDS]
-    device = trainer.data.device
-    averaged = copy.deepcopy(trainer.averaged).eval()
-    model = Model(averaged, architecture.classes, architecture.size, {}, device)
-    labels = torch.arange(len(classes)).repeat_interleave(trainer.params.grid)
-    how = Sampling(steps=PREVIEW_STEPS, guidance=2.0)
-
-    def draw() -> Preview:
-        images = model.sample(labels, range(len(labels)), how, batch_size=len(labels))
-        figures = {} if reference is None else quick_figures(images, reference)
-        return Preview(sample_grid(images, labels.numpy(), classes), figures)
-
-    return draw
-
-
 def log_preview(record: recording.Record, nimg: int, preview: Preview) -> None:
     record.log_image(preview.sheet, "samples", nimg)
     record.log_metrics(preview.figures, step=nimg)
@@ -269,27 +218,6 @@ def write_loss(path: Path, history: list[list[float]]) -> None:
         writer.writerow(["images", "loss", "lr", "grad_norm"])
         for nimg, loss, lr, norm in history:
             writer.writerow([int(nimg), f"{loss:.8g}", f"{lr:.8g}", f"{norm:.8g}"])
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[list[int]]:
-    """A one-element list that turns to the number of the first SIGINT or SIGTERM.
-
-    The loop then finishes its step and saves; a second signal ends the process at once.
-    """
-    received = [0]
-
-    def remember(signum: int, _frame: FrameType | None) -> None:
-        if received[0]:
-            raise KeyboardInterrupt
-        received[0] = signum
-
-    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def main() -> None:

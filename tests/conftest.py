@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
+import postgres
 import pytest
+from clone import Project, Template, copy_of, template_in
 from command_line import Pipeline, command_line, project_folder
 from local_store import empty_store, forget_environment, workspace_with
 
@@ -16,13 +20,23 @@ from pipeline.workspace import Workspace
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    chaos = parser.getgroup("chaos", "the long tests (make chaos)")
+    chaos.addoption("--moments", type=int, default=100, help="kills (default: %(default)s)")
+    chaos.addoption("--report", action="store_true", help="write what came of it to bench/results")
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The longest first, so that the processes that share the tests end together.
 
     What a real browser or DVC does beside a busy machine gets a second chance, which the summary
-    names ("RERUN").
+    names ("RERUN"). What is marked `chaos` takes many minutes and runs only where ``-m`` names it.
     """
+    if "chaos" not in config.option.markexpr:
+        long = [item for item in items if item.get_closest_marker("chaos")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
     outside = {
         item for item in items for name in ("browser", "e2e") if item.get_closest_marker(name)
     }
@@ -58,3 +72,27 @@ def stored_workspace(
     """An empty project with an MLflow store of its own."""
     forget_environment(monkeypatch)
     return workspace_with(fresh_store, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """The finished repository that every test of a clone copies; do not write into it."""
+    scratch = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        scratch = scratch.parent
+    return template_in(scratch / "e2e")
+
+
+@pytest.fixture
+def project(template: Template, tmp_path: Path) -> Project:
+    """A copy of the finished repository: what a user has after the first `dvc repro`."""
+    return copy_of(template, tmp_path / "dogs")
+
+
+@pytest.fixture
+def database() -> Iterator[postgres.Postgres]:
+    """A real, empty PostgreSQL; without one the test is skipped."""
+    if reason := postgres.missing():
+        pytest.skip(reason)
+    with postgres.running() as server:
+        yield server

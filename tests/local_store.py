@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.tracking_store import import_mlflow, open_store, relocate, store_uri
+from pipeline.params import Params
+from pipeline.tracking import Run, describe, enter_run
+from pipeline.tracking_store import import_mlflow, open_store, relocate, store_uri, ui_base
 from pipeline.workspace import Workspace
 
 
@@ -42,3 +44,10 @@ def stored(workspace: Workspace, run_id: str) -> Any:
 def history(workspace: Workspace, run_id: str, key: str) -> list[tuple[int, float]]:
     found = client_of(workspace).get_metric_history(run_id, key)
     return [(entry.step, entry.value) for entry in found]
+
+
+def start_run(workspace: Workspace, params: Params, **how: Any) -> Run:
+    """A run in the store itself, without a spool between: ``tags``, ``name``, ``run_id``."""
+    client, experiment_id = open_store(workspace, params.tracking.experiment)
+    about = describe(workspace, params, how.get("tags"), how.get("name"))
+    return enter_run(client, experiment_id, ui_base(workspace), about, run_id=how.get("run_id"))

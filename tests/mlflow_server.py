@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
+import sys
 import time
+from pathlib import Path
 from types import TracebackType
 
 from pipeline.tracking_store import artifacts, database, ui_command, ui_environment
 from pipeline.workspace import Workspace
+
+PAGE = Path(__file__).parents[1] / "docs/scaling.md"
 
 
 def free_port() -> int:
@@ -21,14 +27,19 @@ def free_port() -> int:
 
 
 class Server:
-    """``mlflow server`` on the workspace's own SQLite file, answering while the block lasts."""
+    """``mlflow server`` on the workspace's own SQLite file, answering while the block lasts.
 
-    def __init__(self, workspace: Workspace, port: int) -> None:
+    Args:
+        command: another one, that listens on ``port``.
+    """
+
+    def __init__(self, workspace: Workspace, port: int, command: list[str] | None = None) -> None:
         self.port = port
-        self.command = ui_command(workspace, port)
-        self.command[self.command.index("--backend-store-uri") + 1] = (
-            f"sqlite:///{database(workspace)}"
-        )
+        self.command = command or ui_command(workspace, port)
+        if command is None:
+            self.command[self.command.index("--backend-store-uri") + 1] = (
+                f"sqlite:///{database(workspace)}"
+            )
         self.log = artifacts(workspace).parent / "server.log"
 
     def __enter__(self) -> Server:
@@ -56,3 +67,20 @@ class Server:
     ) -> None:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+def documented(database: str, files: Path, port: int) -> list[str]:
+    """The command of docs/scaling.md, with this machine's address, port, database and folder."""
+    text = PAGE.read_text("utf-8").replace("\\\n", " ")
+    [line] = re.findall(r"^mlflow server .*$", text, re.MULTILINE)
+    here = {
+        "--host": "127.0.0.1",
+        "--port": str(port),
+        "--allowed-hosts": f"127.0.0.1:{port}",
+        "--backend-store-uri": database,
+        "--artifacts-destination": str(files),
+    }
+    words = shlex.split(line)
+    for option, value in here.items():
+        words[words.index(option) + 1] = value
+    return [sys.executable, "-m", *words]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +47,9 @@ def training(workspace: Workspace, steps: list[int] = [10, 20]) -> Path:  # noqa
     return spool.home(workspace) / record.spool
 
 
-def content(workspace: Workspace) -> dict[str, Any]:
-    """Everything the only run in the store holds, without its random ids."""
-    [row] = last_runs(workspace, 10)
+def content(workspace: Workspace, run_id: str = "") -> dict[str, Any]:
+    """Everything a run in the store holds, the only one or ``run_id``, without its random ids."""
+    [row] = [run for run in last_runs(workspace, 10) if run_id in ("", run.run_id)]
     client = client_of(workspace)
     run = client.get_run(row.run_id)
     models = [client.get_logged_model(item.model_id) for item in run.outputs.model_outputs]
@@ -84,3 +86,10 @@ def artifacts(client: Any, run_id: str, folder: str = "") -> list[str]:
     for item in client.list_artifacts(run_id, folder or None):
         found += artifacts(client, run_id, item.path) if item.is_dir else [item.path]
     return sorted(found)
+
+
+def wait_for(condition: Callable[[], Any]) -> None:
+    end = time.monotonic() + 90
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)

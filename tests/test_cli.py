@@ -16,6 +16,7 @@ import click
 import numpy as np
 import pytest
 from command_line import Pipeline
+from local_store import start_run
 from PIL import Image
 
 from pipeline import cli
@@ -315,8 +316,6 @@ def test_params_lists_value_range_and_meaning(pipeline: Pipeline) -> None:
 
 
 def test_compare_shows_what_differs_and_the_link(pipeline: Pipeline, workspace: Workspace) -> None:
-    from pipeline.tracking import start_run
-
     assert "dvc repro" in pipeline("compare").err
     ids = []
     for scheduler in ("linear", "cosine"):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import Pipeline
-from local_store import empty_store, workspace_with
+from local_store import empty_store, start_run, workspace_with
 from PIL import Image
 from tiny_model import make_model
 
@@ -20,7 +20,6 @@ from pipeline.evaluation.montage import sample_grid
 from pipeline.model import load_model
 from pipeline.params import load
 from pipeline.report.comparison import file_name
-from pipeline.tracking import start_run
 from pipeline.workspace import Workspace
 
 HOSTILE = "<img src=x onerror=alert(1)>"

@@ -75,7 +75,7 @@ def test_delivered_twice_from_copies_elsewhere_is_delivered_once(
         shutil.copytree(folder, copy)
     deliver(workspace, copies[0])
     once = content(workspace)
-    assert deliver(workspace, copies[1]).counts["metric value"] == 1  # the one without a step
+    assert deliver(workspace, copies[1]).counts["metric value"] == 0
     deliver(workspace, folder)
     assert content(workspace) == once
 
@@ -258,6 +258,33 @@ def test_an_evaluation_finds_the_run_that_is_not_delivered_yet(
     child, trained = last_runs(workspace, 5)
     assert child.tags["mlflow.parentRunId"] == trained.run_id
     assert child.params["evaluate.steps"] == "50"
+
+
+def test_an_evaluation_killed_at_its_end_and_made_again_is_there_once(
+    workspace: Workspace, alone: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the delivery of the killed one, if it comes last, does not call the run KILLED."""
+    deliver(workspace, training(workspace))
+    [trained] = last_runs(workspace, 5)
+    places = []
+    for process, swd in (("one", 2.0), ("two", 2.0), ("three", 4.0)):
+        monkeypatch.setattr("pipeline.tracking.this_process", lambda name=process: name)
+        params, of = from_document({"seed": 3}), {"run_id": trained.run_id}
+        row = open_record(workspace, params, of=of, tags={"stage": "evaluate"})
+        row.log_metrics({"eval/swd": swd, "eval/kid": float("nan")})
+        if process != "one":
+            row.end()
+        row._journal.close()
+        places.append(spool.home(workspace) / row.spool)
+    slow = delivery.Delivery(workspace, places[0])
+    slow.step()
+    deliver(workspace, places[1])
+    slow.close_dead()
+    assert content(workspace)["status"] == "FINISHED"
+    assert len(history(workspace, trained.run_id, "eval/swd")) == 1
+    deliver(workspace, places[2])  # another result is another result
+    assert [value for _, value in history(workspace, trained.run_id, "eval/swd")] == [2.0, 4.0]
+    assert len(history(workspace, trained.run_id, "eval/kid")) == 1
 
 
 # ------------------------------------------------------------------ stores that fail

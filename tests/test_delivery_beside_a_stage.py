@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +14,10 @@ from local_store import (
     stored,
 )
 from mlflow_server import Server, free_port
-from spooled import begin, content, write
+from spooled import begin, content, wait_for, write
 
 from pipeline import recording, spool
-from pipeline.delivery import deliver
+from pipeline.delivery import Delivery, deliver
 from pipeline.params import from_document
 from pipeline.recording import open_record
 from pipeline.spool import Cursor
@@ -85,13 +84,35 @@ def test_a_server_that_stops_and_comes_back_misses_nothing(
     assert found["files"]["checkpoints/000000020/weights"] == b"weights of 20"
 
 
-def wait_for(condition: Any) -> None:
-    import time
+class SlowToEnd:
+    """Stands for a delivery that has sent everything and takes its time to exit."""
 
-    end = time.monotonic() + 90
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    returncode: int | None = None
+
+    def __init__(self, workspace: Workspace, folder: Path) -> None:
+        self.delivery = Delivery(workspace, folder)
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            self.delivery.step()
+            raise subprocess.TimeoutExpired("delivery", timeout or 0)
+        return self.returncode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def kill(self) -> None:
+        self.returncode = -9
+
+
+def test_what_was_sent_in_time_is_not_kept_although_its_delivery_was_stopped(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(recording, "start_delivery", SlowToEnd)
+    with begin(workspace) as record:
+        write(record, workspace.here, [10])
+    assert list(spool.home(workspace).iterdir()) == [] and "is kept" not in caplog.text
+    assert content(workspace)["status"] == "FINISHED"
 
 
 def test_a_server_out_of_reach_costs_nothing_but_the_wait_at_the_end(

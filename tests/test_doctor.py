@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from local_store import start_run
 
 from pipeline import doctor
 from pipeline.doctor import CHECKS, Finding, examine
@@ -166,7 +167,6 @@ def test_a_broken_store_is_bad(workspace: Workspace) -> None:
 def test_a_moved_store_and_a_dead_run_are_found_and_mended(workspace: Workspace) -> None:
     from pipeline.params import Params
     from pipeline.provenance import PROCESS_TAG, this_process
-    from pipeline.tracking import start_run
 
     run = start_run(workspace, Params(), name="left-alone")
     host, pid, started = this_process().split(" ")
@@ -198,3 +198,23 @@ def test_a_disk_that_fills_up_is_named_early(
     usage = type("Usage", (), {"free": int(gigabytes * 1e9)})
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     assert look("disk", workspace).level == level
+
+
+def test_checkouts_of_a_killed_queue_are_named_and_removed_unless_dvc_works(
+    workspace: Workspace,
+) -> None:
+    folder = workspace.shared / ".dvc" / "tmp" / "exps"
+    assert look("experiments", workspace).level == "ok"
+    for name in ("tmp1", "standalone/tmp2", "celery", "run"):
+        (folder / name).mkdir(parents=True)
+    found = look("experiments", workspace)
+    assert found.level == "warn" and "tmp2, tmp1" in found.text and "--fix" in found.mend
+    dvc = workspace.here / "dvc"
+    dvc.write_text("read line\n")
+    with subprocess.Popen(["sh", str(dvc)], stdin=subprocess.PIPE, cwd=folder / "tmp1") as working:
+        assert look("experiments", workspace, fix=True).level == "ok"
+        assert (folder / "tmp1").is_dir()
+        working.kill()
+    assert look("experiments", workspace, fix=True).level == "ok"
+    left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    assert left == ["celery", "run", "standalone"]

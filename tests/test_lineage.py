@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from command_line import Pipeline
-from local_store import empty_store, workspace_with
+from local_store import empty_store, start_run, workspace_with
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from small_dataset import make_dataset
@@ -19,7 +19,6 @@ from pipeline.evaluation.montage import write_png
 from pipeline.params import Params
 from pipeline.raw import MANIFEST
 from pipeline.stamp import KEY, read_note
-from pipeline.tracking import start_run
 from pipeline.workspace import Workspace
 
 DIGEST = "d" * 64

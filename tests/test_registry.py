@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from local_store import client_of, empty_store, forget_environment, workspace_with
+from local_store import client_of, empty_store, forget_environment, start_run, workspace_with
 from PIL import Image
 from tiny_model import make_model
 
 from pipeline import recording, spool
+from pipeline.candidate import Candidate, Result
 from pipeline.delivery import deliver
 from pipeline.diffusion.sampling import Sampling
 from pipeline.errors import PipelineError
@@ -27,8 +28,7 @@ from pipeline.model import load_model
 from pipeline.model_names import find_model
 from pipeline.params import Params
 from pipeline.recording import open_record
-from pipeline.registry import NEEDED, Result, logged_of, register, save_pyfunc
-from pipeline.tracking import start_run
+from pipeline.registry import NEEDED, logged_of, register, save_pyfunc
 from pipeline.workspace import Workspace
 
 HOW = {"sampler": "ddim", "steps": 3, "guidance": 1.5}
@@ -57,7 +57,8 @@ def add(workspace: Workspace, seed: int, of: Result) -> str:
         metrics = {f"eval/{of.metric}": of.value, f"eval/{of.metric}_noise": of.noise}
         client, folder = client_of(workspace), workspace.models
         where = run.run_id, run.experiment_id
-        return register(client, *where, folder, "dogs", metrics, of, HOW, at=1000 * seed)
+        candidate = Candidate("dogs", metrics, of, HOW)
+        return register(client, *where, folder, candidate, at=1000 * seed)
 
 
 def champion(workspace: Workspace) -> str:
@@ -163,8 +164,7 @@ def test_a_model_is_registered_by_the_delivery_and_again_changes_nothing(
     monkeypatch.setattr(recording, "start_delivery", lambda *_: None)
     make_model(workspace.models)
     with open_record(workspace, Params(), tags={"stage": "evaluate"}) as record:
-        values = {"metric": "swd", "value": 0.5, "noise": 0.01, "better": "lower", "data": "d"}
-        record.log_model(workspace.models, "dogs", {"eval/swd": 0.5}, values, HOW)
+        record.log_model(workspace.models, Candidate("dogs", {"eval/swd": 0.5}, result(0.5), HOW))
     folder = spool.home(workspace) / record.spool
     copy = workspace.here / "copy" / folder.name
     shutil.copytree(folder, copy)
@@ -185,11 +185,11 @@ def test_a_forged_or_broken_model_is_refused_and_the_rest_arrives(
 ) -> None:
     monkeypatch.setattr(recording, "start_delivery", lambda *_: None)
     (workspace.here / "secret").write_text("not yours")
-    values = {"metric": "swd", "value": 0.5, "noise": 0.01, "better": "lower", "data": "d"}
+    candidate = Candidate("dogs", {"eval/swd": 0.5}, result(0.5), HOW)
     with open_record(workspace, Params(), tags={"stage": "evaluate"}) as record:
         for _ in range(2):
             make_model(workspace.models)
-            record.log_model(workspace.models, "dogs", {"eval/swd": 0.5}, values, HOW)
+            record.log_model(workspace.models, candidate)
         record.log_metrics({"after": 1.0})
     folder = spool.home(workspace) / record.spool
     linked, empty = sorted(folder.glob("files/*/models"))
@@ -211,7 +211,7 @@ def test_names_that_mlflow_forbids_are_changed(workspace: Workspace) -> None:
     make_model(workspace.models)
     with start_run(workspace, Params(), tags={"stage": "evaluate"}) as run:
         where = client_of(workspace), run.run_id, run.experiment_id, workspace.models
-        said = register(*where, "team/dogs' OR ''='", {}, result(0.5), HOW, 1000)
+        said = register(*where, Candidate("team/dogs' OR ''='", {}, result(0.5), HOW), 1000)
     assert said.startswith("team-dogs- OR -=- version 1:")
 
 

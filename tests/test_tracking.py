@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from local_store import history, stored
+from local_store import history, start_run, stored
 from PIL import Image
 
 from pipeline import tracking
 from pipeline.errors import Interrupted, PipelineError
 from pipeline.params import Params, from_document
 from pipeline.provenance import PROCESS_TAG, is_dead, this_process
-from pipeline.tracking import NullRun, start_run
 from pipeline.tracking_store import (
     compare_link,
     database,
@@ -264,19 +263,7 @@ def test_a_param_changed_between_stop_and_resume_is_noted_not_refused(
     assert found.data.tags["params.changed"] == "train.log_every: 400 -> 100"
 
 
-# ------------------------------------------------------------------ no tracking
-
-
-def test_with_tracking_off_nothing_is_written(tmp_path: Path) -> None:
-    params = from_document({"tracking": {"enabled": False}})
-    with start_run(Workspace(tmp_path, tmp_path), params) as run:
-        run.log_params({"a": 1})
-        run.log_metrics({"loss": 1.0}, step=1)
-        run.log_image(PICTURE, "samples", step=1)
-        run.log_checkpoint(1, tmp_path, {})
-        run.log_dataset("dogs", "d", "here")
-        assert isinstance(run, NullRun) and run.last_step("loss") == -1 and run.run_id == ""
-    assert list(tmp_path.iterdir()) == []
+# ------------------------------------------------------------------ a store that is none
 
 
 def test_a_store_that_cannot_be_opened_is_one_line(

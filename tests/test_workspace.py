@@ -15,6 +15,7 @@ from pipeline.errors import PipelineError
 from pipeline.workspace import (
     GitState,
     Workspace,
+    alone,
     atomic_write,
     digest_of_files,
     exclusive,
@@ -66,6 +67,50 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
         file.write("half")
         raise ValueError
     assert path.read_text() == "old" and list(path.parent.iterdir()) == [path]
+
+
+def test_what_a_killed_writer_leaves_is_taken_over_by_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    for _ in range(2):
+        writer = multiprocessing.get_context("fork").Process(target=_die_writing, args=(path,))
+        writer.start()
+        writer.join()
+        assert writer.exitcode == -signal.SIGKILL
+        assert [left.name for left in tmp_path.iterdir()] == [".file.txt.tmp"]
+    write_text(path, "new")
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
+
+
+def _die_writing(path: Path) -> None:
+    with atomic_write(path, "w") as file:
+        file.write("half, and longer than the new one")
+        file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_two_writers_at_once_do_not_mix_and_leave_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    with atomic_write(path, "w") as slow:
+        slow.write("slow, ")
+        write_text(path, "quick")
+        assert path.read_text() == "quick"
+        with pytest.raises(ValueError), atomic_write(path, "w"):
+            raise ValueError
+        slow.write("and last")
+    assert path.read_text() == "slow, and last" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_stage_is_made_by_one_process_at_a_time(tmp_path: Path) -> None:
+    space = Workspace(tmp_path, tmp_path)
+
+    @alone("resize")
+    def run(params: int, space: Workspace) -> int:
+        return run(params - 1, space) if params else 0
+
+    assert run(0, space) == 0
+    with pytest.raises(PipelineError, match=r"resize is already running \(process \d+\)"):
+        run(1, space)
+    assert run(0, space) == 0
 
 
 def test_equal_values_are_equal_bytes(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pipeline.cleaning import hashing
 
 _ROUNDS = 7
 _BATCH = 256
+_PAIRS = 65_536  # thumbnails gathered at once: 64 MB a side
 _STEP = 0.04  # longest move at once, as a share of the picture
 _RIDGE = 1e-5
 _TINY = 1e-9 * np.eye(5)  # for a picture of one colour, which no fit can use
@@ -34,6 +35,15 @@ def correlate(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         y -= y.mean(axis=1, keepdims=True)
         norm = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1)) + 1e-6
         result[start : start + 4096] = (x * y).sum(axis=1) / norm
+    return result
+
+
+def correlate_at(a: np.ndarray, i: np.ndarray, b: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """``correlate`` of ``a[i]`` and ``b[j]``, some at a time: M may be large."""
+    result = np.empty(len(i))
+    for start in range(0, len(i), _PAIRS):
+        some = slice(start, start + _PAIRS)
+        result[some] = correlate(a[i[some]], b[j[some]])
     return result
 
 

@@ -18,12 +18,14 @@ from pipeline.cleaning.duplicates import Pairs, Rules, components, find_pairs
 from pipeline.cleaning.files import File, read_files
 from pipeline.cleaning.measure import unpack_greys
 from pipeline.cleaning.overrides import Override, Wishes, match
+from pipeline.cleaning.parts import COLUMNS
 from pipeline.cleaning.verdicts import Cell, counts
 from pipeline.cleaning.work import measurements
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, refused
 from pipeline.params import DedupeParams
 from pipeline.workspace import atomic_write
 
+_COLUMNS = [name for name in COLUMNS if name != "square"]  # resize reads those where they lie
 CSV_COLUMNS = ["path", "keep", "reason", "cluster", "nearest", "distance"]
 
 
@@ -52,30 +54,6 @@ class _Known:
     pairs: Pairs
 
 
-def clean_folder(
-    folder: Path,
-    params: DedupeParams,
-    *,
-    cache: Path | None = None,
-    overrides: list[Override] | None = None,
-    skip: tuple[str, ...] = (),
-    links: bool = False,
-) -> pd.DataFrame:
-    """One decision per file below ``folder``, sorted by path; columns as in decisions.parquet.
-
-    Hidden files and folders (a leading dot) are passed over. Links are listed as not followed,
-    unless ``links``. Names that are no UTF-8 text are shown with their odd bytes as \\xNN.
-
-    Args:
-        cache: where measurements are remembered; None: nowhere.
-        skip: paths, relative to the folder, that are no pictures and get no row.
-
-    Raises:
-        PipelineError: the folder is missing, unreadable or empty.
-    """
-    return clean(folder, params, cache=cache, overrides=overrides, skip=skip, links=links).table
-
-
 def clean(
     folder: Path,
     params: DedupeParams,
@@ -86,11 +64,19 @@ def clean(
     links: bool = False,
     cells: Path | None = None,
 ) -> Cleaned:
-    """As ``clean_folder``, with the measurements the review page needs.
+    """One decision per file below ``folder``, with the measurements the review page needs.
+
+    Hidden files and folders (a leading dot) are passed over. Links are listed as not followed,
+    unless ``links``. Names that are no UTF-8 text are shown with their odd bytes as \\xNN.
 
     Args:
+        cache: where measurements are remembered; None: nowhere.
+        skip: paths, relative to the folder, that are no pictures and get no row.
         cells: the folder that cells of collages are written to where ``params.collage`` is split,
             in a folder ``cells`` of their own; None: nothing is written, and collages are dropped.
+
+    Raises:
+        PipelineError: the folder is missing, unreadable or empty.
     """
     found = list(find_files(folder, skip=skip, links=links))
     if not found:
@@ -99,7 +85,7 @@ def clean(
     files = read_files(regular, workers=params.workers)
     files += [File(name, path, None, 0, fault) for name, path, fault in found if fault]
     wishes = _wishes(overrides, files)  # a mistake in them is said before hours of decoding
-    measured = measurements(files, params, cache=cache)
+    measured = measurements(files, params, cache=cache, columns=_COLUMNS)
     pairs = _pairs(measured, params, wishes)
     known = _Known(measured, _judge_collages(measured, pairs, files, params, cache), pairs)
     cut = None
@@ -134,7 +120,7 @@ def _with_cells(
     known: _Known, cut: list[Cell], wishes: Wishes, params: DedupeParams, cache: Path | None
 ) -> _Known:
     """The same with cells of collages, which are no collages again, behind the other rows."""
-    more = measurements([cell.file for cell in cut], params, cache=cache)
+    more = measurements([cell.file for cell in cut], params, cache=cache, columns=_COLUMNS)
     more = more[~more.index.isin(known.measured.index)]
     measured = pd.concat([known.measured, more])
     scores = np.concatenate([known.judged.scores, np.zeros(len(more))])
@@ -236,7 +222,7 @@ def write_decisions_csv(table: pd.DataFrame, path: Path) -> None:
             quoting = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
             cells.to_csv(file, index=False, lineterminator="\n", quoting=quoting)
     except OSError as error:
-        raise PipelineError(f"{path}: cannot be written ({error.strerror})") from None
+        raise PipelineError(refused(error)) from None
 
 
 def decide_folder(
@@ -254,6 +240,6 @@ def decide_folder(
     # Written into the folder it judges, the table must not be judged the next time.
     inside = output.resolve().is_relative_to(folder.resolve())
     skip = (output.resolve().relative_to(folder.resolve()).as_posix(),) if inside else ()
-    table = clean_folder(folder, params, cache=cache, skip=skip)
+    table = clean(folder, params, cache=cache, skip=skip).table
     write_decisions_csv(table, output)
     return counts(table)

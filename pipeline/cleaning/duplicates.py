@@ -27,7 +27,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pipeline.cleaning import hashing, neighbours
-from pipeline.cleaning.alignment import aligned, correlate
+from pipeline.cleaning.alignment import aligned, correlate, correlate_at
 from pipeline.cleaning.measure import Looks
 
 FLAT = 5.0  # grey levels: below this standard deviation a hash is made of noise
@@ -123,7 +123,7 @@ def find_pairs(looks: Looks, rules: Rules) -> Pairs:
 
 def _plain(whole: _Targets, rules: Rules) -> Pairs:
     i, j, distance = neighbours.within(whole.codes, rules.loose)
-    alike = correlate(whole.thumbs[i], whole.thumbs[j])
+    alike = correlate_at(whole.thumbs, i, whole.thumbs, j)
     least = np.where(distance <= rules.near, _LEAST_ALIKE, rules.correlation)
     ok = alike >= least
     return Pairs(i[ok], j[ok], distance[ok], alike[ok], np.full(int(ok.sum()), "whole", object))
@@ -143,8 +143,7 @@ def _variant(
     a, b, distance = neighbours.between(queries, whole.codes, rules.loose)
     other = own[a] != b
     a, b, distance = a[other], b[other], distance[other]
-    seen = thumbs[a]
-    alike = correlate(seen[:, :, ::-1] if mirror else seen, whole.thumbs[b])
+    alike = correlate_at(thumbs[:, :, ::-1] if mirror else thumbs, a, whole.thumbs, b)
     ok = alike >= rules.aligned
     a, b = own[a[ok]], b[ok]
     variant = np.full(len(a), _label(name, mirror), object)

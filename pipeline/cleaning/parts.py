@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.cleaning.measure import faulty
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, refused
 from pipeline.workspace import atomic_write, fingerprint
 
 _EMPTY = faulty("")
@@ -64,7 +64,7 @@ def write(rows: pd.DataFrame, folder: Path) -> None:
         with atomic_write(path) as file:
             file.write(to_bytes(rows))
     except OSError as error:
-        raise PipelineError(f"{path}: cannot be written ({error.strerror})") from None
+        raise PipelineError(refused(error)) from None
 
 
 def read(

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.cleaning import false_pairs, hashing, neighbours
-from pipeline.cleaning.alignment import correlate
+from pipeline.cleaning.alignment import correlate_at
 from pipeline.cleaning.decide import Cleaned
 from pipeline.cleaning.duplicates import ALIGNED, FLAT
 from pipeline.cleaning.measure import unpack_greys
@@ -20,7 +20,6 @@ from pipeline.cleaning.review_rows import NEAREST
 
 _BEYOND = 2  # bits past the loose threshold that are looked at as well: what a looser one would add
 _MANY = 100_000  # pictures beyond which pairs that were refused are not searched for
-_PART = 65_536  # pairs compared at once
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,7 @@ def refused(cleaned: Cleaned) -> Near:
     count = len(measured)
     new = ~np.isin(i * count + j, cleaned.pairs.i * count + cleaned.pairs.j)
     a, b = a[new], b[new]
-    starts = range(0, len(a), _PART)
-    alike = [correlate(thumbs[a[s : s + _PART]], thumbs[b[s : s + _PART]]) for s in starts]
-    return Near(i[new], j[new], distance[new], np.concatenate([np.zeros(0), *alike]))
+    return Near(i[new], j[new], distance[new], correlate_at(thumbs, a, thumbs, b))
 
 
 def likest(near: Near, table: pd.DataFrame, measured: pd.DataFrame) -> list[tuple[int, int, str]]:

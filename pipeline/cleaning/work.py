@@ -50,7 +50,7 @@ def measurements(
 
     def keep(rows: pd.DataFrame) -> None:
         passing = _passing(rows, place) if folder is not None else np.ones(len(rows), bool)
-        memory.append(rows[passing])
+        memory.append(rows[passing][known.columns])
         if folder is not None:
             parts.write(rows[~passing], folder)
 
@@ -64,7 +64,7 @@ def measurements(
     tables = [
         known,
         parts.read(folder, missing, columns),
-        *(rows[known.columns] for rows in memory),
+        *memory,
     ]
     return pd.concat([rows for rows in tables if len(rows)]).sort_index()
 

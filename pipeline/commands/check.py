@@ -13,9 +13,14 @@ from pipeline.workspace import Workspace
 COLOURS = {"ok": "green", "warn": "yellow", "bad": "red"}
 
 
-@click.command(epilog=example("pipeline doctor", "pipeline doctor --fix"))
-@click.option("--fix", is_flag=True, help="Mend what can be mended here: moved store, dead runs.")
-def doctor(fix: bool) -> None:
+@click.command(epilog=example("pipeline doctor", "pipeline doctor --fix", "pipeline doctor --deep"))
+@click.option(
+    "--fix",
+    is_flag=True,
+    help="Mend what can be mended here: moved store, dead runs, damaged objects.",
+)
+@click.option("--deep", is_flag=True, help="Read all of DVC's cache to find damaged objects.")
+def doctor(fix: bool, deep: bool) -> None:
     """Check what the pipeline needs, say how to mend it.
 
     Exit code 1 if something is bad.
@@ -25,7 +30,7 @@ def doctor(fix: bool) -> None:
     workspace = Workspace.find()
     width = max(map(len, CHECKS))
     levels = []
-    for finding in examine(workspace, fix):
+    for finding in examine(workspace, fix, deep):
         levels.append(finding.level)
         level = click.style(f"{finding.level:<4}", fg=COLOURS[finding.level], bold=True)
         click.echo(f"{level}  {finding.subject:<{width}}  {printable(finding.text)}")

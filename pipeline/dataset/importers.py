@@ -17,7 +17,7 @@ from pipeline.dataset.class_folders import read_class_folders
 from pipeline.dataset.collection import Collection, common_names
 from pipeline.dataset.pixel_arrays import read_arrays
 from pipeline.dataset.torchvision_sets import PREFIX, parse, read_torchvision
-from pipeline.errors import ParamsError, PipelineError
+from pipeline.errors import ParamsError, PipelineError, refused
 from pipeline.raw import Row, Store, materialise
 from pipeline.workspace import Workspace, exclusive
 
@@ -65,7 +65,7 @@ def import_datasets(
                 else:
                     one = read_class_folders(place(spec, workspace), store, max_bytes)
             except OSError as error:  # a full disk, no rights
-                raise PipelineError(f"{spec}: its pictures cannot be kept: {error}") from None
+                raise PipelineError(f"{spec}: {refused(error)}") from None
             collections.append(one)
         rows = merged_rows(collections, _sources(specs, collections))
         files = materialise(rows, store, workspace.raw)

@@ -78,19 +78,26 @@ def pack(
         found = fill_squares(images, shas, known.cache, max_pixels=known.max_pixels)
     _decode(images, np.flatnonzero(~found), _places(kept, raw, clean), params)
 
-    out.mkdir(parents=True, exist_ok=True)
-    # dataset.json goes first and comes last: a folder that has one is whole.
-    (out / SUMMARY).unlink(missing_ok=True)
-    with atomic_write(out / IMAGES) as file:
-        np.save(file, images, allow_pickle=False)
-    index = kept.assign(label=labels, split=split, group=kept.get("group", kept["cluster"]))
-    with atomic_write(out / INDEX) as file:
-        index[["path", "breed", "label", "split", "cluster", "group", "sha256"]].to_parquet(
-            file, index=False
-        )
     summary = _summary(images, labels, split, classes)
-    write_json(out / SUMMARY, summary)
+    index = kept.assign(label=labels, split=split, group=kept.get("group", kept["cluster"]))
+    _write(out, images, index, summary)
     return summary
+
+
+def _write(out: Path, images: np.ndarray, index: pd.DataFrame, summary: dict[str, Any]) -> None:
+    """All three files. dataset.json goes, once there is room for the others, and comes last: a
+    folder that has one is whole."""
+    columns = ["path", "breed", "label", "split", "cluster", "group", "sha256"]
+    with atomic_write(out / IMAGES) as file, atomic_write(out / INDEX) as table:
+        # As np.save, which does not say why the disk refuses.
+        header = np.lib.format.header_data_from_array_1_0(images)
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(images.data)
+        file.flush()
+        index[columns].to_parquet(table, index=False)
+        table.flush()
+        (out / SUMMARY).unlink(missing_ok=True)
+    write_json(out / SUMMARY, summary)
 
 
 def _places(kept: pd.DataFrame, raw: Path, clean: Path | None) -> list[Path]:

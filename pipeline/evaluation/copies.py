@@ -8,6 +8,7 @@ figure for held-out real pictures beside it, nor without a look at the pairs the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ RATIO = 0.5
 
 NEIGHBOURS = 50
 _BLOCK = 512  # pictures a side of one block of the distance matrix
+_TABLE = 1 << 23  # entries of a table of distances at most, once there are many known pictures
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,10 @@ def nearest_by_hash(queries: np.ndarray, train: np.ndarray) -> Nearest:
     plain, mirror = hashing.codes(low), hashing.codes(hashing.mirrored(low))
     known = hashing.phash(_grey(train))
     parts = []
-    for start in range(0, len(queries), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        bits = [
-            np.bitwise_count(codes[rows, None] ^ known[None]).astype(np.int64)
-            for codes in (plain, mirror)
-        ]
-        parts.append(least(*bits))
+    for rows in row_blocks(len(queries), len(train), _BLOCK):
+        tables = (np.bitwise_count(codes[rows, None] ^ known[None]) for codes in (plain, mirror))
+        index, bits, turned = least(*tables)
+        parts.append((index, bits.astype(np.int64), turned))
     return Nearest(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
@@ -105,8 +104,8 @@ def nearest_by_pixels(
     """
     neighbours = min(neighbours, max(2, len(train) // 8), len(train))
     parts = []
-    for start in range(0, len(queries), _BLOCK):
-        block = queries[start : start + _BLOCK]
+    for rows in row_blocks(len(queries), len(train), _BLOCK):
+        block = queries[rows]
         plain, mirror = _squares(block, train), _squares(block[:, :, ::-1], train)
         index, _, mirrored = least(plain, mirror)
         # The matrix product loses the last digits, which is all a copy's distance consists of.
@@ -138,6 +137,13 @@ def nearest_few(
     gap = turned.astype(np.float32) - train[index]
     distance = np.sqrt(np.square(gap).mean(axis=(1, 2, 3), dtype=np.float64))
     return index, distance, mirrored
+
+
+def row_blocks(count: int, width: int, most: int) -> Iterator[slice]:
+    """Slices over ``count`` rows, ``most`` in each, or fewer where a table of ``width`` columns
+    would be large: memory must not grow with the training set."""
+    step = max(1, min(most, _TABLE // max(width, 1)))
+    return (slice(start, start + step) for start in range(0, count, step))
 
 
 def least(plain: np.ndarray, mirror: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

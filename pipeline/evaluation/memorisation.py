@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation.copies import Nearest, least
+from pipeline.evaluation.copies import Nearest, least, row_blocks
 from pipeline.evaluation.feature_distances import squared_distances
 
 _BLOCK = 512
@@ -30,24 +30,31 @@ class TrainingFeatures:
     def nearest(self, queries: np.ndarray) -> Nearest:
         """The training picture nearest to each of N×D ``queries``, by Euclidean distance."""
         parts = []
-        for start in range(0, len(queries), _BLOCK):
-            block = queries[start : start + _BLOCK]
+        for rows in row_blocks(len(queries), len(self.plain), _BLOCK):
+            block = queries[rows]
             tables = (squared_distances(block, side) for side in (self.plain, self.mirrored))
             index, squares, mirrored = least(*tables)
             parts.append((index, np.sqrt(squares), mirrored))
         return Nearest(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
-    def own_distances(self) -> np.ndarray:
-        """Distance of each training picture to the nearest other one: M."""
-        found = []
-        for start in range(0, len(self.plain), _BLOCK):
-            block = self.plain[start : start + _BLOCK]
-            own = np.arange(len(block)), start + np.arange(len(block))
+    def own_distances(self, among: np.ndarray | None = None) -> np.ndarray:
+        """Distance of training pictures to the nearest other one: M.
+
+        Args:
+            among: rows of the training pictures that are asked for, the others get NaN: for all of
+                them the time grows with the square of their number.
+        """
+        found = np.full(len(self.plain), np.nan)
+        among = np.arange(len(self.plain)) if among is None else among
+        for rows in row_blocks(len(among), len(self.plain), _BLOCK):
+            chosen = among[rows]
+            block = self.plain[chosen]
+            own = np.arange(len(chosen)), chosen
             tables = [squared_distances(block, side) for side in (self.plain, self.mirrored)]
             for table in tables:
                 table[own] = np.inf
-            found.append(np.sqrt(np.minimum(*tables).min(axis=1)))
-        return np.concatenate(found)
+            found[chosen] = np.sqrt(np.minimum(*tables).min(axis=1))
+        return found
 
     def cosine(self, queries: np.ndarray) -> float:
         """Mean over the queries of the least cosine distance, 1 - |cos|, to a training picture.
@@ -57,8 +64,8 @@ class TrainingFeatures:
         """
         sides = [_unit(side) for side in (self.plain, self.mirrored)]
         closest = []
-        for start in range(0, len(queries), _BLOCK):
-            block = _unit(queries[start : start + _BLOCK])
+        for rows in row_blocks(len(queries), len(self.plain), _BLOCK):
+            block = _unit(queries[rows])
             closest.append(np.max([np.abs(block @ side.T).max(axis=1) for side in sides], axis=0))
         return float(np.clip(1 - np.concatenate(closest), 0, 1).mean())
 
@@ -71,7 +78,7 @@ def authpct(nearest: Nearest, own: np.ndarray) -> float:
     same source reach about 50.
 
     Args:
-        nearest: of the samples; own: ``TrainingFeatures.own_distances``.
+        nearest: of the samples; own: ``TrainingFeatures.own_distances`` of all that are nearest.
     """
     return 100 * float((nearest.distance > own[nearest.index]).mean())
 

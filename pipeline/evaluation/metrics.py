@@ -25,6 +25,8 @@ from pipeline.evaluation.memorisation import TrainingFeatures
 from pipeline.evaluation.recognition import BreedClassifier
 
 DIGITS = 6
+MOST_HELD_OUT = 3_000  # measured: the floor needs no more, and each is held against all of train
+_TURNED = 4_096  # pictures mirrored at once
 
 Extract = Callable[[np.ndarray], np.ndarray]
 """uint8 N×S×S×3 pictures to float32 N×D features."""
@@ -39,6 +41,13 @@ class Pictures:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def some(self, most: int, seed: int) -> Pictures:
+        """At most so many of them, at random by ``seed``, in their order."""
+        if len(self) <= most:
+            return self
+        rows = np.sort(np.random.default_rng(seed).permutation(len(self))[:most])
+        return Pictures(self.images[rows], self.labels[rows])
 
 
 class Costs:
@@ -91,6 +100,7 @@ def evaluate(
             nothing for Inception.
     """
     costs = Costs()
+    held_out = held_out.some(MOST_HELD_OUT, seed)
     with costs.of("breed_accuracy"):
         classifier = BreedClassifier.fit(train.images, train.labels, len(classes), seed)
         named = classifier.labels(samples.images)
@@ -147,8 +157,7 @@ def _on_features(
     ``kind`` ends their names. Also the nearest training pictures of the samples.
     """
     with costs.of(f"features{kind}"):
-        mirrored = np.ascontiguousarray(train.images[:, :, ::-1])
-        known = TrainingFeatures(extract(train.images), extract(mirrored))
+        known = TrainingFeatures(extract(train.images), _of_mirrored(extract, train.images))
         vectors = {suffix: extract(pictures.images) for suffix, pictures in sets.items()}
     count = min(len(known.plain), *map(len, vectors.values()))
     figures: dict[str, float] = {}
@@ -157,7 +166,8 @@ def _on_features(
         figures |= {f"{name}{kind}{suffix}": value for name, value in found.items()}
     with costs.of(f"memorisation{kind}"):
         nearest = {suffix: known.nearest(fake) for suffix, fake in vectors.items()}
-        own = known.own_distances()
+        asked = np.unique(np.concatenate([one.index for one in nearest.values()]))
+        own = known.own_distances(asked)
         for suffix, fake in vectors.items():
             figures[f"authpct{kind}{suffix}"] = memorisation.authpct(nearest[suffix], own)
             figures[f"cosine{kind}{suffix}"] = cosine = known.cosine(fake)
@@ -170,6 +180,13 @@ def _on_features(
             # The floor: one half of the held-out pictures against the other.
             figures[f"ct{kind}{FLOOR}"] = memorisation.ct(real[::2], real[1::2])
     return figures, nearest[""]
+
+
+def _of_mirrored(extract: Extract, images: np.ndarray) -> np.ndarray:
+    """Features of the mirror images, of which only some exist at a time."""
+    starts = range(0, len(images), _TURNED)
+    parts = (np.ascontiguousarray(images[k : k + _TURNED, :, ::-1]) for k in starts)
+    return np.concatenate([extract(part) for part in parts])
 
 
 def _distances(

@@ -58,6 +58,7 @@ _FLAGS = (
 )
 _PREFIX = "breed-browser-"  # of profile folders; short, for a socket's path is at most 107 bytes
 _REMEMBERED = 86_400  # seconds for which a Grid that does not answer is asked again
+_NAMED = 5.0  # seconds until a record surely has its name
 _PATIENCE = 90.0  # seconds until a silent driver is taken for dead; scripts may take 60
 
 
@@ -299,6 +300,10 @@ def clean_orphans(records: Path) -> int:
     the recorded name, are touched: an id that was given to somebody else since is safe.
     """
     found, silent = 0, set[str]()
+    for unnamed in records.glob("*.new"):  # killed before it started anything
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - unnamed.stat().st_mtime > _NAMED:
+                unnamed.unlink()
     for path in sorted(records.glob("*.record")):
         with contextlib.suppress(OSError), path.open("r+") as record:
             try:

@@ -9,7 +9,6 @@ import re
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 from typing import Any
 
 import aiohttp
@@ -70,12 +69,7 @@ class Fetcher:
         self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, "decode")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._decoders.shutdown(cancel_futures=True)
 
     async def fetch(self, lane: Lane[Any], url: str, address: URL, seconds: float) -> Body:

@@ -14,9 +14,8 @@ from collections.abc import Iterable
 from dataclasses import astuple
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, room
 from pipeline.raw import Content
 from pipeline.scraping.download import Result
 from pipeline.scraping.frontier import Failure
@@ -45,6 +44,21 @@ CREATE TABLE IF NOT EXISTS images (
 """
 
 
+def unusable(path: Path, error: sqlite3.Error) -> str:
+    """Why the ledger cannot be used, and what to do, in one line."""
+    number = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest tells variants apart
+    if number in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
+        mend = "make room, as `dvc gc -w` does, and run the same command again"
+        return f"{path}: cannot be written ({error}, {room(path)}): {mend}"
+    if number in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        mend = "give this user the right to it and run the same command again"
+        return f"{path}: cannot be written ({error}): {mend}"
+    return (
+        f"{path}: cannot be used ({error}); delete it and run again: pictures that were fetched "
+        "stay in the store"
+    )
+
+
 class Ledger:
     """Rows of visits, candidates and images. Used from one thread."""
 
@@ -61,20 +75,12 @@ class Ledger:
                 raise PipelineError(f"{path}: made by another version; delete it and run again")
             self._db.executescript(_SCHEMA + f"PRAGMA user_version = {_VERSION};")
         except sqlite3.DatabaseError as error:
-            raise PipelineError(
-                f"{path}: cannot be used ({error}); delete it and run again: pictures that were "
-                "fetched stay in the store"
-            ) from None
+            raise PipelineError(unusable(path, error)) from None
 
     def __enter__(self) -> Ledger:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._db.close()
 
     def record_visit(self, base: str, query: str, wanted: int, visit: Visit) -> None:

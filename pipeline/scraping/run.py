@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import queue
 import signal
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import Interrupted, PipelineError
+from pipeline.errors import Interrupted, PipelineError, refused
 from pipeline.params import ScrapeParams
 from pipeline.raw import Store
 from pipeline.scraping.board import Board
 from pipeline.scraping.download import Downloads, Limits, Result
 from pipeline.scraping.frontier import Entry, Job
 from pipeline.scraping.guard import resolve
-from pipeline.scraping.ledger import Ledger
+from pipeline.scraping.ledger import Ledger, unusable
 from pipeline.scraping.page import Outcome, Visit
 from pipeline.scraping.site import Site, user_agent
 from pipeline.scraping.sources import HostLimits, Search, Source
@@ -105,6 +106,8 @@ class Run:
             raise Interrupted(signal.SIGINT, f"stopped by Ctrl-C; {self.saved()}") from None
         except Interrupted as stopped:
             raise Interrupted(stopped.exit_code - 128, f"{stopped}; {self.saved()}") from None
+        except sqlite3.Error as error:
+            raise PipelineError(f"{unusable(self.ledger.path, error)}; {self.saved()}") from None
 
     def saved(self) -> str:
         good, wanted = (sum(getattr(job, key) for job in self.jobs) for key in ("good", "wanted"))
@@ -113,7 +116,7 @@ class Run:
     def crashed(self, error: BaseException) -> None:
         def reraise() -> None:
             if isinstance(error, OSError):  # a full disk, no rights
-                raise PipelineError(f"pictures cannot be kept: {error}; {self.saved()}") from None
+                raise PipelineError(f"{refused(error)}; {self.saved()}") from None
             raise error
 
         self.events.put(reraise)

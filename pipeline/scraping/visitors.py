@@ -8,7 +8,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 
 from pipeline.errors import PipelineError
 from pipeline.scraping.browser import Browser, BrowserGone
@@ -95,12 +94,7 @@ class Visitors:
             thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop at once: a visit under way fails because its browser is killed."""
         self._stopping.set()
         self._turns.close()

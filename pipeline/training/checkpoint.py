@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from pipeline import workspace
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, refused
 from pipeline.training.posthoc import FOLDER
 
 _NAME = re.compile(r"state-(\d{12})-([0-9a-f]{16})\.safetensors")
@@ -79,8 +79,7 @@ class Checkpoints:
                 file.write(content)
         except OSError as error:
             raise PipelineError(
-                f"checkpoint {path} cannot be written ({error.strerror}): free some space and run "
-                "the same command again; it continues from the checkpoint before"
+                f"checkpoint {refused(error)}; it continues from the checkpoint before"
             ) from None
         for old in self._newest_first()[self.keep :]:
             old.unlink()

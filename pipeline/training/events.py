@@ -94,3 +94,16 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def metrics_of(event: Logged) -> dict[str, float]:
+    """The measurements of a log line, as a run records them."""
+    return {
+        "train/loss": event.loss,
+        "train/grad_norm": event.grad_norm,
+        "train/lr": event.lr,
+        "train/images_per_second": event.images_per_second,
+        "train/tflops": event.tflops,
+        "train/mfu": event.mfu,
+        "train/memory_gb": event.memory / 1e9,
+    }

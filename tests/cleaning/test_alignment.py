@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from pipeline.cleaning.alignment import aligned, correlate
+from pipeline.cleaning import alignment
+from pipeline.cleaning.alignment import aligned, correlate, correlate_at
 from pipeline.cleaning.hashing import weights
 
 
@@ -45,3 +46,13 @@ def test_a_picture_of_one_colour_is_no_trouble(pictures):
     thumbs = np.asarray(Image.new("L", (32, 32), 7))[None].repeat(2, axis=0)
     found = aligned(middles, np.arange(2), np.tile([0.0, 0.0, 0.9, 0.9], (2, 1)), thumbs)
     assert np.isfinite(found).all() and (found < 0.1).all()
+
+
+def test_pairs_by_number_correlate_as_the_pictures_do_however_many_are_taken_at_once(monkeypatch):
+    rng = np.random.default_rng(0)
+    thumbs = rng.integers(0, 256, (30, 32, 32), dtype=np.uint8)
+    i, j = rng.integers(0, 30, (2, 100))
+    monkeypatch.setattr(alignment, "_PAIRS", 7)
+    turned = thumbs[:, :, ::-1]
+    assert (correlate_at(turned, i, thumbs, j) == correlate(turned[i], thumbs[j])).all()
+    assert correlate_at(thumbs, i[:0], thumbs, j[:0]).shape == (0,)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from pipeline.cleaning import shards
-from pipeline.cleaning.decide import clean, clean_folder, decide_folder, write_decisions_csv
+from pipeline.cleaning.decide import clean, decide_folder, write_decisions_csv
 from pipeline.cleaning.overrides import Override
 from pipeline.cleaning.verdicts import REASONS, counts
 from pipeline.errors import PipelineError
@@ -47,7 +47,7 @@ def folder(pictures, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def table(folder):
-    return clean_folder(folder, PARAMS)
+    return clean(folder, PARAMS).table
 
 
 def row(table: pd.DataFrame, path: str) -> pd.Series:
@@ -141,7 +141,7 @@ def test_a_person_wins(folder):
 
 def test_two_copies_kept_by_a_person_stay_one_cluster(folder):
     wishes = [Override("boxer/mirrored.jpg", True, "both", 2)]
-    table = clean_folder(folder, PARAMS, overrides=wishes)
+    table = clean(folder, PARAMS, overrides=wishes).table
     best, mirrored = row(table, "beagle/best.jpg"), row(table, "boxer/mirrored.jpg")
     assert mirrored["keep"] and mirrored["reason"] == "override"
     assert mirrored["cluster"] == best["cluster"] >= 0
@@ -150,13 +150,13 @@ def test_two_copies_kept_by_a_person_stay_one_cluster(folder):
 
 
 def test_collages_stay_if_wanted(folder):
-    table = clean_folder(folder, dataclasses.replace(PARAMS, collage="keep"))
+    table = clean(folder, dataclasses.replace(PARAMS, collage="keep")).table
     assert row(table, "boxer/two.jpg")["reason"] == "kept"
     assert row(table, "boxer/two.jpg")["collage"] >= 0.5
 
 
 def test_a_second_run_decodes_nothing_and_says_the_same(folder, table, tmp_path, monkeypatch):
-    first = clean_folder(folder, PARAMS, cache=tmp_path)
+    first = clean(folder, PARAMS, cache=tmp_path).table
     pd.testing.assert_frame_equal(first, table)
 
     def refuse(*arguments, **options):
@@ -166,19 +166,19 @@ def test_a_second_run_decodes_nothing_and_says_the_same(folder, table, tmp_path,
     monkeypatch.setattr(
         shards.pool, "each", lambda function, items, **options: iter([refuse()] if items else [])
     )
-    pd.testing.assert_frame_equal(clean_folder(folder, PARAMS, cache=tmp_path), table)
+    pd.testing.assert_frame_equal(clean(folder, PARAMS, cache=tmp_path).table, table)
 
 
 def test_a_damaged_cache_is_measured_anew(folder, table, tmp_path):
-    clean_folder(folder, PARAMS, cache=tmp_path)
+    clean(folder, PARAMS, cache=tmp_path)
     for part in tmp_path.rglob("*.parquet"):
         part.write_bytes(b"not parquet")
-    pd.testing.assert_frame_equal(clean_folder(folder, PARAMS, cache=tmp_path), table)
+    pd.testing.assert_frame_equal(clean(folder, PARAMS, cache=tmp_path).table, table)
 
 
 def test_other_processes_other_order_same_table(folder, table):
     alone = dataclasses.replace(PARAMS, workers=1)
-    pd.testing.assert_frame_equal(clean_folder(folder, alone), table)
+    pd.testing.assert_frame_equal(clean(folder, alone).table, table)
 
 
 def test_the_csv_has_the_six_columns(folder, table, tmp_path):
@@ -196,7 +196,7 @@ def test_the_csv_has_the_six_columns(folder, table, tmp_path):
 def test_a_folder_without_files_is_refused_in_one_line(tmp_path):
     for place in (tmp_path, tmp_path / "missing"):
         with pytest.raises(PipelineError) as caught:
-            clean_folder(place, PARAMS)
+            clean(place, PARAMS)
         assert str(place) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -209,10 +209,10 @@ def test_a_decoder_that_dies_costs_one_picture(folder, monkeypatch, tmp_path):
             yield index, None if lost else result
 
     monkeypatch.setattr(shards.pool, "each", lossy)
-    found = row(clean_folder(folder, PARAMS), "boxer/other.jpg")
+    found = row(clean(folder, PARAMS).table, "boxer/other.jpg")
     assert found["reason"] == "corrupt" and "crashed" in found["detail"]
 
 
 def test_links_are_followed_where_they_are_our_own(folder):
-    table = clean_folder(folder, PARAMS, links=True)
+    table = clean(folder, PARAMS, links=True).table
     assert row(table, "link.jpg")["reason"] == "exact_duplicate"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
-from pipeline.cleaning.decide import clean_folder
+from pipeline.cleaning.decide import clean
 from pipeline.cleaning.measure import measure
 from pipeline.cleaning.policy import oddity
 from pipeline.params import DedupeParams
@@ -56,7 +56,7 @@ def table(pictures, tmp_path_factory):
         pictures.save(root / f"{seed}/y again.jpg", image, 70)
         for name, edit in COPIES.items():
             pictures.save(root / f"{seed}/{name}.jpg", edit(image), 95)
-    return clean_folder(root, PARAMS)
+    return clean(root, PARAMS).table
 
 
 def test_the_original_stays(table):
@@ -77,7 +77,7 @@ def test_of_two_the_better_one_stays(worse, pictures, tmp_path):
     image = textured(pictures, 9)
     pictures.save(tmp_path / "z.jpg", image, 92)
     pictures.save(tmp_path / f"{worse}.jpg", COPIES[worse](image), 95)
-    table = clean_folder(tmp_path, PARAMS).set_index("path")
+    table = clean(tmp_path, PARAMS).table.set_index("path")
     assert table["keep"].to_dict() == {"z.jpg": True, f"{worse}.jpg": False}
 
 

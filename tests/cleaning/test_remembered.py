@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline.cleaning.decide import clean_folder
+from pipeline.cleaning.decide import clean
 from pipeline.cleaning.remembered import fill_squares
 from pipeline.dataset import pack as packing
 from pipeline.dataset.pack import Known, pack
@@ -36,7 +36,7 @@ def cleaned(tmp_path_factory, pictures) -> tuple[Path, pd.DataFrame]:
     turned[0x0112] = 6
     pictures.photo(8, (1700, 1000)).save(raw / "turned.jpg", "JPEG", exif=turned)
     pictures.photo(9).convert("CMYK").save(raw / "cmyk.jpg", "JPEG")
-    decisions = clean_folder(root / "data/raw", CLEANING, cache=root / ".cache")
+    decisions = clean(root / "data/raw", CLEANING, cache=root / ".cache").table
     assert decisions["keep"].all()
     return root, decisions
 

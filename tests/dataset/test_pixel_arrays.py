@@ -11,7 +11,7 @@ import pytest
 from miniature_sets import jpeg, merged, write_tree
 from PIL import Image
 
-from pipeline.cleaning.decide import clean_folder
+from pipeline.cleaning.decide import clean
 from pipeline.errors import PipelineError
 from pipeline.params import DedupeParams, load
 
@@ -71,10 +71,10 @@ def test_dedupe_keeps_sprites_as_the_preset_asks(tmp_path: Path) -> None:
     merged(tmp_path / "w", tmp_path / "sprites.npy")
     raw = tmp_path / "w" / "data" / "raw"
     wanted = load(REPOSITORY / "presets" / "seed-002.yaml", ["dedupe.workers=1"]).dedupe
-    kept = clean_folder(raw, wanted, skip=("manifest.parquet",))
+    kept = clean(raw, wanted, skip=("manifest.parquet",)).table
     assert kept["keep"].all() and len(kept) == 19
     usual = DedupeParams(min_side=16, drop=[], workers=1)
-    assert clean_folder(raw, usual, skip=("manifest.parquet",))["keep"].sum() == 4
+    assert clean(raw, usual, skip=("manifest.parquet",)).table["keep"].sum() == 4
 
 
 def bad(folder: Path, name: str) -> tuple[str, str | None, list[str]]:

@@ -20,16 +20,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from local_store import forget_environment
+from local_store import forget_environment, start_run
 from mlflow_server import free_port
 from PIL import Image
 from tiny_model import make_model
 
+from pipeline.candidate import Candidate, Result
 from pipeline.diffusion.sampling import Sampling
 from pipeline.model import load_model
 from pipeline.params import Params
-from pipeline.registry import Result, register
-from pipeline.tracking import start_run
+from pipeline.registry import register
 from pipeline.tracking_store import open_store, store_uri
 from pipeline.workspace import Workspace
 
@@ -43,8 +43,8 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     client, experiment = open_store(space, "dogs")
     with start_run(space, Params(), tags={"stage": "evaluate"}) as run:
         how = {"sampler": "ddim", "steps": 4, "guidance": 1.0}
-        where = client, run.run_id, experiment, space.models, "dogs"
-        register(*where, {"eval/swd": 0.5}, Result("swd", 0.5, 0.01, "lower"), how, 1000)
+        candidate = Candidate("dogs", {"eval/swd": 0.5}, Result("swd", 0.5, 0.01, "lower"), how)
+        register(client, run.run_id, experiment, space.models, candidate, 1000)
     return space
 
 

@@ -75,3 +75,22 @@ def test_a_training_set_of_one_picture_has_a_nearest(train):
     check = check_copies(train.images[:2], train.images[:1])
     assert check.by_pixels.index.tolist() == [0, 0]
     assert check.ratio[0] == 0
+
+
+@pytest.mark.parametrize("width", [1, 300, 10_000, 100_000])
+def test_a_table_of_distances_does_not_grow_with_the_training_set(width: int):
+    slices = list(copies.row_blocks(1000, width, 512))
+    rows = [row for part in slices for row in range(1000)[part]]
+    assert rows == list(range(1000))
+    widest = max(part.stop - part.start for part in slices)
+    assert widest <= 512 and widest * width <= copies._TABLE
+
+
+def test_blocks_of_few_rows_find_the_same(train, fresh, monkeypatch):
+    whole = check_copies(fresh.images[:20], train.images)
+    monkeypatch.setattr(copies, "_TABLE", 3 * len(train.images))
+    few = check_copies(fresh.images[:20], train.images)
+    assert (few.by_hash.distance == whole.by_hash.distance).all()
+    assert (few.by_hash.index == whole.by_hash.index).all()
+    assert (few.by_pixels.index == whole.by_pixels.index).all()
+    assert few.ratio == pytest.approx(whole.ratio, abs=1e-5)

@@ -196,3 +196,14 @@ def test_fewer_modes_are_farther(train, fresh, damage, name: str):
         for modes in (120, 12, 3, 1)
     ]
     assert rising(values), values
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_of_very_many_pictures_some_are_compared(train, fresh, monkeypatch, name: str):
+    whole = DISTANCES[name](fresh.images, train.images, 0)
+    monkeypatch.setattr(module, "MOST", 100)
+    cut = DISTANCES[name](fresh.images, train.images, 0)
+    some = module.some(train.images, 0)
+    assert len(some) == 100 and cut != whole
+    assert cut == DISTANCES[name](module.some(fresh.images, 0), some, 0)
+    assert DISTANCES[name](train.images, train.images, 0) == 0

@@ -87,3 +87,10 @@ def test_blocks_change_nothing(known, monkeypatch):
     assert (known.nearest(queries).index == whole[0].index).all()
     assert known.own_distances() == pytest.approx(whole[1])
     assert known.cosine(queries) == pytest.approx(whole[2], abs=1e-6)
+
+
+def test_only_the_pictures_that_are_asked_for_are_compared(known):
+    whole, asked = known.own_distances(), np.array([3, 7, 290])
+    some = known.own_distances(asked)
+    assert some[asked] == pytest.approx(whole[asked])
+    assert np.isnan(np.delete(some, asked)).all()

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from pipeline.evaluation import metrics
 from pipeline.evaluation.features import LocalFeatures
 from pipeline.evaluation.metrics import FLOOR, METRICS, Evaluation, Pictures, evaluate, rounded
 
@@ -111,6 +112,26 @@ def test_without_held_out_pictures_there_is_no_floor_and_no_failure(parts, measu
     figures = measure(parts["fresh"], nothing).figures
     assert figures["n_held_out"] == 0 and "ct_local" not in figures
     assert not any(name.endswith(FLOOR) for name in figures if not name.startswith("n_"))
+
+
+def test_of_many_held_out_pictures_the_same_few_are_measured(parts, measure, monkeypatch):
+    held_out = parts["held_out"]
+    monkeypatch.setattr(metrics, "MOST_HELD_OUT", 30)
+    cut = measure(parts["fresh"]).figures
+    by_hand = measure(parts["fresh"], held_out.some(30, 0)).figures
+    assert cut["n_held_out"] == 30 and cut == by_hand
+    rows = [
+        int((held_out.images == one).all(axis=(1, 2, 3)).argmax())
+        for one in held_out.some(30, 0).images
+    ]
+    assert rows == sorted(set(rows)) and len(held_out.some(40, 0)) == 40
+
+
+def test_mirror_images_have_the_same_features_however_many_are_made_at_once(parts, monkeypatch):
+    images = parts["train"].images[:50]
+    monkeypatch.setattr(metrics, "_TURNED", 7)
+    by_parts = metrics._of_mirrored(lambda some: some.reshape(len(some), -1), images)
+    assert (by_parts == images[:, :, ::-1].reshape(50, -1)).all()
 
 
 def test_nothing_here_calls_itself_fid():

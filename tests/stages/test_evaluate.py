@@ -11,18 +11,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from local_store import start_run
 from PIL import Image
 
-from pipeline import knobs, tracking
+from pipeline import knobs
 from pipeline import params as schema
 from pipeline.errors import PipelineError
 from pipeline.model import Architecture, initialise, load_model, save_model
 from pipeline.params import Params
 from pipeline.report import pictures
+from pipeline.results import summary, training_run
 from pipeline.tracking_store import open_store
 from pipeline.workspace import Workspace
 from stages import evaluate
-from stages.evaluate import run, summary, training_run
+from stages.evaluate import run
 
 SIZE = 16
 CLASSES = ["beagle", "<b>poodle</b>"]
@@ -204,7 +206,7 @@ def recorded(space: Workspace) -> Params:
 
 def train_run(space: Workspace, chosen: Params) -> str:
     """A finished MLflow run, as the train stage leaves one behind."""
-    with tracking.start_run(space, chosen, tags={"stage": "train"}) as row:
+    with start_run(space, chosen, tags={"stage": "train"}) as row:
         (space.models / "run.json").write_text(json.dumps(row.reference()))
     return row.run_id
 

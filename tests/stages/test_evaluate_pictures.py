@@ -14,9 +14,9 @@ from test_evaluate import CLASSES, make_dataset, make_model, params
 
 from pipeline.dataset.dataset import Dataset
 from pipeline.evaluation.plan import Plan, plan_samples
+from pipeline.evaluation.preparation import how_of
 from pipeline.model import Model, load_model
 from pipeline.report import pictures
-from stages.evaluate import how_of
 
 HOW = how_of(params().evaluate)
 

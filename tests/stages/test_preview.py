@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-import stages.train
 from pipeline.model import Architecture, initialise
 from pipeline.params import from_document
+from pipeline.report import preview
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.data import Resident
 from pipeline.training.loop import Trainer
@@ -38,14 +38,14 @@ def test_the_grids_of_training_are_drawn_with_the_averaged_weights(
             drawn.append(labels.tolist())
             return np.zeros((len(labels), 16, 16, 3), np.uint8)
 
-    monkeypatch.setattr(stages.train, "Model", Model)
+    monkeypatch.setattr(preview, "Model", Model)
     reference = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), np.uint8)
-    draw = stages.train.preview_of(trainer, architecture, reference)
+    draw = preview.preview_of(trainer, architecture, reference)
     averaged = {name: value.clone() for name, value in trainer.ema.net.state_dict().items()}
     trainer.step()  # goes on meanwhile
-    preview = draw()
-    assert preview.sheet.ndim == 3
-    assert set(preview.figures) == {"quick/swd", "quick/spectrum", "quick/colour"}
+    drawing = draw()
+    assert drawing.sheet.ndim == 3
+    assert set(drawing.figures) == {"quick/swd", "quick/spectrum", "quick/colour"}
     weights, labels = drawn
     assert labels == [0, 0, 0, 1, 1, 1]
     assert all(torch.equal(weights[name], averaged[name]) for name in averaged)

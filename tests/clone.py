@@ -16,6 +16,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.workspace import waiting_lock
+
+REPOSITORY = Path(__file__).parents[1]
+
 
 def environment(scratch: Path) -> dict[str, str]:
     """What a user's shell would have, less this test run's own variables, plus quiet tools."""
@@ -130,3 +134,41 @@ class Template:
     project: Project
     repro: str  # what the first `dvc repro` printed
     changed: list[str]  # what git saw afterwards
+
+
+def template_in(scratch: Path) -> Template:
+    """A repository with the tiny preset, run once by the real DVC and its results committed.
+
+    Made in ``scratch`` by the first of the processes that share it.
+    """
+    project = Project(scratch / "dogs", environment(scratch))
+    finished = scratch / "repro.json"
+    with waiting_lock(scratch / "lock"):
+        if not finished.exists():
+            shutil.rmtree(project.root, ignore_errors=True)  # of one that failed
+            finished.write_text(json.dumps(_run_once(project)))
+    return Template(project, *json.loads(finished.read_text()))
+
+
+def _run_once(project: Project) -> tuple[str, list[str]]:
+    """What `dvc repro` prints and changes in a new clone, whose results are committed then."""
+    new_clone(project)
+    found = project.dvc("repro"), project.changed()
+    project.commit("its results")
+    return found
+
+
+def new_clone(project: Project) -> None:
+    """A clone of this working tree with the tiny preset, committed; nothing has run."""
+    copy_files_of_git(REPOSITORY, project.root)
+    (project.root / ".cache").mkdir()
+    project.git("init", "-q", "-b", "main")
+    project.commit("a clone")
+    project.pipeline("preset", "apply", "tiny")
+    project.commit("the tiny preset")
+
+
+def copy_of(template: Template, root: Path) -> Project:
+    """A copy of the finished repository: what a user has after the first `dvc repro`."""
+    shutil.copytree(template.project.root, root, symlinks=True)
+    return Project(root, template.project.env)
