@@ -14,7 +14,9 @@ import pytest
 from hostile import STEERING, tree
 from PIL import Image
 
-from pipeline.cleaning.decide import CSV_COLUMNS, clean_folder, write_decisions_csv
+from pipeline.cleaning..py import clean_folder
+from pipeline.cleaning.decide import write_decisions_csv
+from pipeline.cleaning.decide import CSV_COLUMNS
 from pipeline.cleaning.overrides import match, read_overrides
 from pipeline.dataset.importers import import_datasets
 from pipeline.errors import PipelineError
