@@ -14,9 +14,7 @@ import pytest
 from hostile import STEERING, tree
 from PIL import Image
 
-from pipeline.cleaning..py import clean_folder
-from pipeline.cleaning.decide import write_decisions_csv
-from pipeline.cleaning.decide import CSV_COLUMNS
+from pipeline.cleaning.decide import CSV_COLUMNS, decide_folder, write_decisions_csv
 from pipeline.cleaning.overrides import match, read_overrides
 from pipeline.dataset.importers import import_datasets
 from pipeline.errors import PipelineError
@@ -160,9 +158,10 @@ def test_links_in_a_folder_that_is_cleaned_are_not_followed(tmp_path: Path) -> N
     (tmp_path / "elsewhere.png").write_bytes(png(1))
     (folder / "dog" / "link.png").symlink_to(tmp_path / "elsewhere.png")
     (folder / "up").symlink_to(tmp_path)
-    table = clean_folder(folder, DedupeParams(workers=1)).set_index("path")
+    decide_folder(folder, tmp_path / "decisions.csv", DedupeParams(workers=1))
+    table = pd.read_csv(tmp_path / "decisions.csv").set_index("path")
     assert set(table.index) == {"dog/own.png", "dog/link.png", "up"}
-    assert not table.keep["dog/link.png"] and "not followed" in table.detail["dog/link.png"]
+    assert table.reason["dog/link.png"] == table.reason["up"] == "corrupt"
 
 
 SIGNS = ("=", "+", "-", "@", "\t", "\r")
