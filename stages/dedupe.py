@@ -12,7 +12,7 @@ from pipeline.cleaning.decide import Cleaned, clean
 from pipeline.cleaning.overrides import read_overrides
 from pipeline.cleaning.review import write_review
 from pipeline.cleaning.verdicts import FAULTS, REASONS, counts
-from pipeline.errors import PipelineError, run_cleanly
+from pipeline.errors import PipelineError, printable, run_cleanly
 from pipeline.params import Params
 from pipeline.raw import MANIFEST
 from pipeline.workspace import Workspace, alone, atomic_write, write_json
@@ -77,7 +77,7 @@ def _manifest_rows(raw: Path) -> int | None:
 
 def main() -> None:
     space = Workspace.find()
-    print(summary(run(schema.load(space.params), space)))
+    print(printable(summary(run(schema.load(space.params), space))))
 
 
 def summary(metrics: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.dataset.importers import import_datasets
-from pipeline.errors import run_cleanly
+from pipeline.errors import printable, run_cleanly
 from pipeline.params import Params, load
 from pipeline.scraping.scrape import scrape
 from pipeline.scraping.summary import summary
@@ -42,7 +42,7 @@ def run(params: Params, workspace: Workspace, refresh: bool = False) -> dict[str
 
 def main() -> None:
     workspace = Workspace.find()
-    print(summary(run(load(workspace.params), workspace)))
+    print(printable(summary(run(load(workspace.params), workspace))))
 
 
 if __name__ == "__main__":

@@ -201,18 +201,26 @@ def _printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
+def _no_formula(path: str) -> str:
+    """The same path as a spreadsheet shows it: what begins with these signs it would compute."""
+    return f"./{path}" if path.startswith(("=", "+", "-", "@", "\t", "\r")) else path
+
+
 def write_decisions_csv(table: pd.DataFrame, path: Path) -> None:
     """Write path, keep, reason, cluster, nearest, distance; complete or not at all.
 
     Raises:
         PipelineError: the file cannot be written.
     """
-    # Only a name with a carriage return, which would begin a row of its own, needs more quotes.
-    odd = table["path"].str.contains("\r", regex=False).any()
-    quoting = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
     try:
         with atomic_write(path, "w") as file:
-            table[CSV_COLUMNS].to_csv(file, index=False, lineterminator="\n", quoting=quoting)
+            cells = table[CSV_COLUMNS].copy()
+            for name in ("path", "nearest"):
+                cells[name] = cells[name].map(_no_formula, na_action="ignore")
+            # A return alone also ends a line for readers; the writer does not know that.
+            odd = cells[["path", "nearest"]].stack().str.contains("\r", regex=False).any()
+            quoting = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
+            cells.to_csv(file, index=False, lineterminator="\n", quoting=quoting)
     except OSError as error:
         raise PipelineError(refused(error)) from None
 

@@ -82,8 +82,8 @@ def _parse(cells: list[str], where: str, line: int) -> Override:
             "item,decision,why,other (quote a text that has a comma)"
         )
     item, decision, why, other = (*cells, "", "")[:4]
-    item, other = item.removeprefix("data/raw/"), other.removeprefix("data/raw/")
-    item, other = item.removeprefix("data/clean/"), other.removeprefix("data/clean/")
+    for folder in ("./", "data/raw/", "data/clean/"):
+        item, other = item.removeprefix(folder), other.removeprefix(folder)
     if decision not in ("keep", "drop", "distinct"):
         raise PipelineError(f"{where}: decision is {decision!r}, expected keep, drop or distinct")
     if not item:

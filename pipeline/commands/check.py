@@ -7,6 +7,7 @@ import sys
 import click
 
 from pipeline.commands.common import example
+from pipeline.errors import printable
 from pipeline.workspace import Workspace
 
 COLOURS = {"ok": "green", "warn": "yellow", "bad": "red"}
@@ -32,8 +33,10 @@ def doctor(fix: bool, deep: bool) -> None:
     for finding in examine(workspace, fix, deep):
         levels.append(finding.level)
         level = click.style(f"{finding.level:<4}", fg=COLOURS[finding.level], bold=True)
-        click.echo(f"{level}  {finding.subject:<{width}}  {finding.text}")
+        click.echo(f"{level}  {finding.subject:<{width}}  {printable(finding.text)}")
         if finding.mend:
-            click.echo(f"{'':{width + 6}}  {click.style('mend:', bold=True)} {finding.mend}")
+            click.echo(
+                f"{'':{width + 6}}  {click.style('mend:', bold=True)} {printable(finding.mend)}"
+            )
     if "bad" in levels:
         sys.exit(1)

@@ -12,6 +12,7 @@ import click
 
 from pipeline import knobs
 from pipeline import params as schema
+from pipeline.errors import printable
 from pipeline.params import Params
 from pipeline.workspace import Workspace
 
@@ -77,7 +78,7 @@ def run_stage(name: str, overrides: Sequence[str], **arguments: Any) -> None:
     metrics = stage.run(params, workspace, **arguments)
     if hasattr(stage, "summary"):
         said = stage.summary(metrics)
-        click.echo(said if isinstance(said, str) else "\n".join(said))
+        click.echo(printable(said if isinstance(said, str) else "\n".join(said)))
     else:
         show_metrics(name, metrics)
     click.echo(dvc_advice(name, overrides, workspace), err=True)
@@ -91,7 +92,7 @@ def show_metrics(name: str, metrics: Any) -> None:
     click.echo(click.style(name, bold=True))
     for key, value in plain.items():
         text = f"{value:,.4g}" if isinstance(value, float) else str(value)
-        click.echo(f"  {key:<{width}}  {text}")
+        click.echo(printable(f"  {key:<{width}}  {text}"))
 
 
 def dvc_advice(name: str, overrides: Sequence[str], workspace: Workspace) -> str:

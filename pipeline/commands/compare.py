@@ -12,7 +12,7 @@ import click
 from pipeline import params as schema
 from pipeline.commands.common import COUNT, example
 from pipeline.commands.runs import PORT, port_is_taken
-from pipeline.errors import ParamsError, PipelineError
+from pipeline.errors import ParamsError, PipelineError, printable
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def compare(
         try:
             path = draw_page(workspace, chosen, models, seeds, device, (params, metrics))
         except PipelineError as error:
-            click.echo(f"no page: {error}", err=True)
+            click.echo(printable(f"no page: {error}"), err=True)
         else:
             click.echo(str(path))
 
@@ -153,7 +153,7 @@ def show_table(runs: list[RunSummary], params: Rows, metrics: Rows) -> None:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         cells = (text.ljust(width) for text, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+        click.echo(printable("  ".join(cells).rstrip()))
     click.echo()
 
 
@@ -198,7 +198,8 @@ def draw_page(
     how = sampling(settings, 1.0)
     sides = []
     for run, model in zip(chosen, models, strict=True):
-        click.echo(f"drawing {len(breeds) * len(seeds)} pictures: {run.name}", err=True)
+        drawing = f"drawing {len(breeds) * len(seeds)} pictures: {run.name}"
+        click.echo(printable(drawing), err=True)
         grid = picture(draw_grid(model, breeds, seeds, how, settings.batch_size))
         sides.append(side(run, model, grid))
     return write_comparison(workspace.reports, sides, *tables, breeds, seeds, how)

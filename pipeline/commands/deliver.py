@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pipeline.commands.common import example
-from pipeline.errors import ParamsError, PipelineError
+from pipeline.errors import ParamsError, PipelineError, printable
 from pipeline.workspace import Workspace
 
 
@@ -54,13 +54,13 @@ def deliver(folder: Path | None, uri: str | None) -> None:
             sent = delivery.deliver(workspace, place)
         except PipelineError as error:
             failed.append(str(error))
-            click.echo(f"kept: {error}", err=True)
+            click.echo(printable(f"kept: {error}"), err=True)
             continue
-        click.echo(str(sent))
+        click.echo(printable(str(sent)))
         for text in sent.said:
-            click.echo(f"  {text}")
+            click.echo(printable(f"  {text}"))
         for text in sent.refused:
-            click.echo(f"  MLflow refused {text}", err=True)
+            click.echo(printable(f"  MLflow refused {text}"), err=True)
     if failed:
         raise PipelineError(
             f"{len(failed)} of {len(waiting)} not delivered; the first: {failed[0]}"

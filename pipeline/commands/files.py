@@ -9,7 +9,7 @@ import click
 
 from pipeline import params as schema
 from pipeline.commands.common import Group, assign, example, set_option, show_metrics
-from pipeline.errors import ParamsError
+from pipeline.errors import ParamsError, printable
 from pipeline.workspace import Workspace
 
 
@@ -147,7 +147,7 @@ def list_params(prefix: str, assignments: tuple[str, ...]) -> None:
         value = "null" if k.value is None else str(k.value)
         key = click.style(f"{k.key:<{width}}", bold=True)
         default = "" if k.value == k.default else f"; default {k.default}"
-        click.echo(f"{mark} {key}  {value}")
+        click.echo(f"{mark} {key}  {printable(value)}")
         click.echo(f"  {'':<{width}}  {k.help} ({k.allowed}{default})")
 
 
@@ -155,4 +155,5 @@ def show_diff(diff: str) -> None:
     """Print a unified diff, coloured on a terminal."""
     colours = {"+": "green", "-": "red", "@": "cyan"}
     for line in diff.splitlines():
-        click.echo(click.style(line, fg=colours.get(line[:1])), file=sys.stdout)
+        shown = click.style(printable(line), fg=colours.get(line[:1]))
+        click.echo(shown, file=sys.stdout)

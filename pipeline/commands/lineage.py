@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pipeline.commands.common import COUNT, example
+from pipeline.errors import printable
 from pipeline.workspace import Workspace
 
 
@@ -32,15 +33,14 @@ def lineage(subject: str, nearest: int, as_json: bool) -> None:
 
     found = trace(Workspace.find(), subject, nearest)
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        text = json.dumps(found, indent=2, ensure_ascii=False)
+        click.echo(
+            "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+        )
         return
     for line in lines(found):
-        click.echo(clean(line))
-
-
-def clean(text: str) -> str:
-    """Without control characters: notes and manifests come from outside."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text)
+        # Notes and manifests come from outside; a break in one would look like another line.
+        click.echo(printable(line.replace("\n", " ")))
 
 
 def lines(found: dict[str, Any]) -> Iterator[str]:

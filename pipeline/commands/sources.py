@@ -10,7 +10,7 @@ import click
 
 from pipeline import params as schema
 from pipeline.commands.common import COUNT, Group, example, set_option
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, printable
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -98,13 +98,13 @@ def check(name: str, query: str | None, images: int, assignments: tuple[str, ...
 
 def _show(trial: Trial, images: int) -> None:
     click.echo(click.style(trial.search.label, bold=True))
-    click.echo(f"  address   {trial.search.url}")
+    click.echo(printable(f"  address   {trial.search.url}"))
     if trial.visit is None:
-        click.echo(f"  skipped   {trial.refusal}")
+        click.echo(printable(f"  skipped   {trial.refusal}"))
         return
     seen = trial.visit
     outcome = click.style(seen.outcome, fg="red" if seen.outcome.failed else "green")
-    click.echo(f"  outcome   {outcome}{': ' if seen.detail else ''}{seen.detail}")
+    click.echo(f"  outcome   {outcome}{': ' if seen.detail else ''}{printable(seen.detail)}")
     click.echo(f"  pictures  {len(seen.candidates)} of {images} wanted")
     _show_matches(trial)
     _show_candidates(trial)
@@ -129,9 +129,10 @@ def _show_candidates(trial: Trial) -> None:
     from pipeline.scraping.licences import normalise
 
     for candidate in trial.visit.candidates[:3] if trial.visit else ():
-        click.echo(f"  {candidate.rank + 1}. {candidate.image_url}")
+        click.echo(printable(f"  {candidate.rank + 1}. {candidate.image_url}"))
         facts = (candidate.title, normalise(candidate.licence), candidate.author)
-        click.echo(f"     {' · '.join(filter(None, (*facts, candidate.page_url)))}")
+        told = " · ".join(filter(None, (*facts, candidate.page_url)))
+        click.echo(f"     {printable(told)}")
 
 
 def _judge(name: str, done: list[Trial]) -> None:

@@ -10,6 +10,7 @@ import itertools
 import lzma
 import os
 import re
+import stat
 import tarfile
 import zipfile
 import zlib
@@ -125,7 +126,9 @@ def _members(path: Path, max_bytes: int) -> Iterator[Member]:
             pairs = _of_tar(path, max_bytes)
         else:
             pairs = _of_zip(path, max_bytes)
-        for name, data in pairs:
+        for odd, data in pairs:
+            # No table holds a name that is no text: its odd bytes are written out.
+            name = odd.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
             parts = tuple(part for part in PurePosixPath(name).parts if part not in ("/", "."))
             hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
             if parts and not hidden:  # also: no ".."
@@ -166,6 +169,6 @@ def _of_tar(path: Path, max_bytes: int) -> Iterator[tuple[str, bytes]]:
 def _of_zip(path: Path, max_bytes: int) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            if not member.is_dir():
+            if not member.is_dir() and not stat.S_ISLNK(member.external_attr >> 16):
                 with archive.open(member) as file:
                     yield member.filename, file.read(max_bytes + 1)

@@ -98,14 +98,20 @@ def check_specs(
             raise ParamsError(f"{path}: does not exist; expected a folder, tar or zip of pictures")
         if not (path.is_file() or path.is_dir()):
             raise ParamsError(f"{path}: is a pipe or a device; expected a folder, tar or zip")
-        packed = path.is_file() and not is_array(spec)
-        if packed and not (tarfile.is_tarfile(path) or zipfile.is_zipfile(path)):
+        if path.is_file() and not is_array(spec) and not _is_archive(path):
             raise ParamsError(f"{path}: is no folder and no tar or zip that can be read")
     arrays = sum(is_array(spec) for spec in specs)
     if (labels is not None or classes) and arrays != 1:
         raise ParamsError(
             f"labels and class names belong to one .npy of pictures; given were {arrays}"
         )
+
+
+def _is_archive(path: Path) -> bool:
+    try:
+        return tarfile.is_tarfile(path) or zipfile.is_zipfile(path)
+    except OSError:  # no rights, or a file of /proc
+        return False
 
 
 def _sources(specs: Sequence[str], collections: Sequence[Collection]) -> list[str]:

@@ -25,6 +25,7 @@ class Shape(Protocol):
     def dropout(self) -> float: ...
 
 
+_MOST_LEVELS = 10  # the largest picture halved to one pixel
 # kind -> the side of pictures, and the width, are multiples of these: (side, width, why)
 SEEDS = {
     "simple": (16, 1, "it halves four times"),
@@ -57,9 +58,9 @@ def misfit(shape: Shape, size: int) -> str | None:
 
 def _misfit_unet(shape: Shape, size: int) -> str | None:
     levels = len(shape.multipliers)
+    if not 0 < levels <= _MOST_LEVELS:
+        return f"train.net.multipliers: got {levels} levels, expected 1 to {_MOST_LEVELS}"
     coarsest = shape.patch * 2 ** (levels - 1)
-    if not levels:
-        return "train.net.multipliers: got an empty list, expected a width a level"
     if size % coarsest:
         return (
             f"resize.size: got {size}, expected a multiple of {coarsest} "

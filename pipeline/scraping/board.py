@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from pipeline.errors import printable
 from pipeline.progress import bar
 from pipeline.scraping.frontier import Job
 
@@ -65,6 +66,7 @@ class Board:
 
     def say(self, text: str) -> None:
         """A line that stays, above what changes."""
+        text = printable(text)
         if self._live is not None:
             self.console.print(text, highlight=False, markup=False)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Sequence
 from importlib import resources
@@ -73,7 +74,7 @@ def load_source(name: str, own: Path) -> Source:
     """
     check_name("scrape.sources", name, source_names(own))
     mine = own / f"{name}.yaml"
-    if mine.is_file():
+    if os.path.lexists(mine):
         document, file = read_document(mine), f"sources/{name}.yaml"
     else:
         text = _shipped().joinpath(f"{name}.yaml").read_text(encoding="utf-8")

@@ -138,7 +138,8 @@ def strike(driver: Repro, moment: Moment) -> Struck | None:
     stage, process = running or ("between", None)
     driver.strike(moment, process)
     driver.wait()
-    assert "Traceback" not in driver.said(), driver.said()
+    # Where nothing could be cleaned up, Python's workers may complain that their parent is gone.
+    assert moment.signal == "KILL" or "Traceback" not in driver.said(), driver.said()
     return Struck(driver.name, stage, moment.signal, moment.target)
 
 

@@ -27,9 +27,9 @@ STEERING = ("\x1b[2J\x1b]0;owned\x07", "\x9b31m", "\u202egpj.exe", "a\rb", "\x00
 
 HUGE = "x" * 100_000
 VALUES: tuple[Any, ...] = (
-    *(None, True, -1, 0, 2**31, 10**30, 1e308, float("inf"), float("nan"), 0.5),
-    *("", "0", "yes", "\x1b[31m\n", "<script>", "../../etc/passwd", HUGE),
-    *([], [[]], [None] * 3, ["a", "a"], {}, {"a": {"b": {}}}, [2**70] * 3),
+    *(None, True, -1, 2**31, 10**30, float("inf"), float("nan"), 0.5),
+    *("", "0", "\x1b[31m\n", "../../etc/passwd", HUGE),
+    *([], [[]], ["a", "a"], {}, {"a": {"b": {}}}, [2**70] * 3),
 )
 
 

@@ -20,7 +20,6 @@ from command_line import Pipeline
 from hostile import NO_FILES, VALUES, Evil, memory_within, no_file, one_line, steers, tree
 from tiny_model import make_model
 
-from pipeline.commands import lineage
 from pipeline.commands.compare import side
 from pipeline.diffusion.sampling import Sampling
 from pipeline.errors import ParamsError, PipelineError
@@ -426,7 +425,9 @@ def test_a_run_json_that_is_no_file_says_nothing(tmp_path: Path, kind: str) -> N
         assert trained_by(tmp_path) == ""
 
 
-def test_a_lineage_tells_a_strangers_texts_without_their_steering(folder: Path) -> None:
+def test_a_lineage_tells_a_strangers_texts_without_their_steering(
+    workspace: Workspace, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = {
         "model": {"weights_sha256": "\x1b[31m", "fingerprint": "\u202e", "images": 1},
         "run": {},
@@ -434,7 +435,12 @@ def test_a_lineage_tells_a_strangers_texts_without_their_steering(folder: Path) 
         "data": {"digest": "\x07"},
         "missing": ["\x1b]0;x\x07"],
     }
-    said = "\n".join(lineage.clean(line) for line in lineage.lines(found))
+    monkeypatch.setattr("pipeline.lineage.trace", lambda *_: found)
+    said = pipeline("lineage", "foreign")
+    assert said.code == 0 and not steers(said.out)
+    said = pipeline("lineage", "foreign", "--json")
+    assert json.loads(said.out) == found
+    said = said.out
     assert not steers(said)
 
 

@@ -173,7 +173,7 @@ def test_a_byte_order_mark_and_bounded_aliases_are_no_harm(tmp_path: Path) -> No
 READERS: dict[str, Callable[[Path], object]] = {
     "params.yaml": load,
     "breeds.yaml": load_breeds,
-    "pixabay.yaml": lambda path: load_source("pixabay", path.parent),
+    "mine.yaml": lambda path: load_source("mine", path.parent),
     "overrides.csv": read_overrides,
 }
 
@@ -182,7 +182,7 @@ READERS: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("name", READERS)
 def test_something_else_in_place_of_a_file(tmp_path: Path, name: str, kind: str) -> None:
     no_file(tmp_path / name, kind)
-    if (name, kind) == ("overrides.csv", "dangling"):
+    if name == "overrides.csv" and kind in ("dangling", "loop"):
         assert READERS[name](tmp_path / name) == []  # no file: nobody decided anything
         return
     with memory_within(MIB), pytest.raises(PipelineError) as caught:
