@@ -80,6 +80,7 @@ def _read(place: Path) -> Found:
     reported = [path for path in (place / "findings").iterdir() if path.name[:5] != "slow-"]
     found.findings = sum(not _holds(place.name, path) for path in reported)
     found.alone = len(reported) - found.findings
+    began = max(path.stat().st_mtime for path in (place / "corpus").glob("seed-*"))
     for log in sorted((place / "logs").iterdir()):
         text = log.read_text(errors="replace")
         steps = re.findall(r"#(\d+)\s+\w+\s+cov: (\d+) ft: (\d+) corp: (\d+).*rss: (\d+)Mb", text)
@@ -90,7 +91,8 @@ def _read(place: Path) -> Found:
         found.cov, found.features, found.corpus = last[1:4]
         done = re.search(r"Done (\d+) runs in (\d+) second", text)
         found.inputs += int(done[1]) if done else last[0]
-        found.seconds += int(done[2]) if done else _seconds(text, last[0])
+        found.seconds += int(log.stat().st_mtime - began)
+        began = log.stat().st_mtime
         found.memory = max(found.memory, *(int(step[4]) for step in steps))
     return found
 
@@ -107,9 +109,3 @@ def _holds(name: str, path: Path) -> bool:
     command = [sys.executable, "-c", code, name, str(path)]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True)
     return done.returncode == 0
-
-
-def _seconds(text: str, inputs: int) -> int:
-    """By the last rate that was told, where the end was not."""
-    rates = re.findall(r"exec/s: (\d+)", text)
-    return inputs // max(int(rates[-1]), 1) if rates else 0
