@@ -171,4 +171,4 @@ def new_clone(project: Project) -> None:
 def copy_of(template: Template, root: Path) -> Project:
     """A copy of the finished repository: what a user has after the first `dvc repro`."""
     shutil.copytree(template.project.root, root, symlinks=True)
-    return Project(root, template.project.env)
+    return Project(root, dict(template.project.env))  # a test may change its own

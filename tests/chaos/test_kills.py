@@ -117,7 +117,9 @@ def check(project: Project, undisturbed: dict[str, Project]) -> None:
     project.pipeline("deliver")
     states = {run.info.run_name: run.info.status for run in project.runs()}
     assert "RUNNING" not in states.values(), f"{states}\n{doctor}"
-    [run] = project.runs()  # one, however often it was stopped
+    runs = project.runs()
+    assert len(runs) == 1, runs  # however often it was stopped
+    [run] = runs
     assert run.info.status == "FINISHED"
     wanted = undisturbed[run.data.params["seed"]]
     mine, theirs = results(project), results(wanted)
