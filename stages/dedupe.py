@@ -12,7 +12,8 @@ from pipeline.cleaning.decide import Cleaned, clean
 from pipeline.cleaning.overrides import read_overrides
 from pipeline.cleaning.review import write_review
 from pipeline.cleaning.verdicts import FAULTS, REASONS, counts
-from pipeline.errors import PipelineError, printable, run_cleanly
+from pipeline.ending import run_stage
+from pipeline.errors import PipelineError, printable
 from pipeline.params import Params
 from pipeline.raw import MANIFEST
 from pipeline.workspace import Workspace, alone, atomic_write, write_json
@@ -105,4 +106,4 @@ def _listed(metrics: dict[str, Any], names: dict[str, str]) -> str:
 
 
 if __name__ == "__main__":
-    run_cleanly(main)
+    run_stage(main)

@@ -16,7 +16,7 @@ import torch
 from pipeline import params as schema
 from pipeline import progress, workspace
 from pipeline.dataset.dataset import Dataset
-from pipeline.errors import run_cleanly
+from pipeline.ending import run_stage
 from pipeline.evaluation import montage
 from pipeline.evaluation.confusion import confusion_picture
 from pipeline.evaluation.inception import small_sample_note
@@ -115,4 +115,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_cleanly(main)
+    run_stage(main)

@@ -8,7 +8,8 @@ import pandas as pd
 
 from pipeline import params as schema
 from pipeline.dataset.pack import Known, pack
-from pipeline.errors import PipelineError, run_cleanly
+from pipeline.ending import run_stage
+from pipeline.errors import PipelineError
 from pipeline.params import Params
 from pipeline.workspace import Workspace, alone
 
@@ -40,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_cleanly(main)
+    run_stage(main)

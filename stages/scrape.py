@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from pipeline.dataset.importers import import_datasets
-from pipeline.errors import printable, run_cleanly
+from pipeline.ending import run_stage
+from pipeline.errors import printable
 from pipeline.params import Params, load
 from pipeline.scraping.scrape import scrape
 from pipeline.scraping.summary import summary
@@ -46,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_cleanly(main)
+    run_stage(main)

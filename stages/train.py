@@ -19,11 +19,11 @@ import torch
 from tqdm import tqdm
 
 from pipeline import params as schema
-from pipeline import progress, recording, workspace
+from pipeline import progress, recording, spool, workspace
 from pipeline.dataset.dataset import Dataset
 from pipeline.devices import resolve_device
-from pipeline.ending import stop_on_signals
-from pipeline.errors import Interrupted, run_cleanly
+from pipeline.ending import run_stage, stop_on_signals
+from pipeline.errors import Interrupted
 from pipeline.model import Architecture, initialise, save_model
 from pipeline.params import Params
 from pipeline.report.preview import Preview, preview_of, reference_of
@@ -153,10 +153,12 @@ def open_run(
 ) -> recording.Record:
     """The record of this training: the one its state names, or a new one."""
     note = folder / "run.json"
-    known = name_in(read_run(folder), "spool")
+    known = name_in(read_run(folder), "spool") or spool.new_name()
+    # Before there is a run: killed in between, the next start goes on with it.
+    workspace.write_json(note, {"spool": known})
     tags = {"stage": "train", "data.digest": dataset.digest, "train.fingerprint": identity}
     record = recording.open_record(space, params, name=known, tags=tags)
-    workspace.write_json(note, record.reference())
+    workspace.write_json(note, record.reference() | {"spool": known})
     record.log_dataset("dataset", dataset.digest[:32], "data/dataset")
     return record
 
@@ -228,4 +230,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_cleanly(main)
+    run_stage(main)
