@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ SCRIPTS = (
 )
 STEERING = ("\x1b[2J\x1b]0;owned\x07", "\x9b31m", "\u202egpj.exe", "a\rb", "\x00", "\u2028")
 
+MIB = 600  # beyond what is in use: threads and the net itself take some
 HUGE = "x" * 100_000
 VALUES: tuple[Any, ...] = (
     *(None, True, -1, 2**31, 10**30, float("inf"), float("nan"), 0.5),
@@ -100,3 +102,32 @@ def tree(folder: Path) -> dict[str, int]:
     return {
         str(path.relative_to(folder)): path.lstat().st_size for path in sorted(folder.rglob("*"))
     }
+
+
+# --------------------------------------------------------------------------- weights
+
+
+def lying(header: Any, data: bytes = b"", length: int | None = None) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return (len(text) if length is None else length).to_bytes(8, "little") + text + data
+
+
+def entry(start: int, end: int, shape: list[int], dtype: str = "F32") -> dict[str, Any]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+
+
+FORGED = {
+    "empty": b"",
+    "header beyond the file": lying({}, length=1 << 20),
+    "header of 2^63 bytes": lying({}, length=2**63),
+    "header of 100 MB": lying(b"{}", length=100 << 20),
+    "no JSON": lying(b"\xff" * 64),
+    "deep": lying(b'{"a":' + b"[" * 5_000),
+    "data beyond the file": lying({"a": entry(0, 4_000_000, [1_000_000])}),
+    "backwards": lying({"a": entry(8, 0, [2])}, b"\0" * 8),
+    "overlap": lying({"a": entry(0, 8, [2]), "b": entry(4, 12, [2])}, b"\0" * 12),
+    "a shape without end": lying({"a": entry(0, 8, [2**62, 2**62])}, b"\0" * 8),
+    "a hole": lying({"a": entry(4, 8, [1])}, b"\0" * 8),
+    "more data than named": lying({"a": entry(0, 4, [1])}, b"\0" * 400),
+    "type unknown": lying({"a": entry(0, 4, [1], "PYOBJ")}, b"\0" * 4),
+}
