@@ -1,11 +1,12 @@
 """A reader for the YAML that params files are written in, where no YAML package is installed.
 
-It knows what ``pipeline.knobs`` writes and no more: nested keys, lists of plain values, comments.
-Anything else is refused, never guessed.
+It knows what ``pipeline.knobs`` writes and no more: nested keys, lists of plain values, comments;
+and JSON, which is YAML too. Anything else is refused, never guessed.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -22,6 +23,11 @@ def read(text: str) -> Any:
     Raises:
         ValueError: a line is of another form.
     """
+    if text.lstrip().startswith("{"):
+        try:
+            return json.loads(text, object_pairs_hook=no_key_twice)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
     lines = []
     for number, line in enumerate(text.splitlines(), 1):
         content = _without_comment(line)
@@ -31,6 +37,14 @@ def read(text: str) -> Any:
     if rest:
         raise _refused(rest[0])
     return value
+
+
+def no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs, for ``json.loads``. Raises ValueError where a key comes again."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is given twice")
+    return found
 
 
 _Line = tuple[int, str, int]  # indent, content, number

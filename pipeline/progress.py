@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sized
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -17,7 +18,7 @@ def bar(total: int | None, what: str | None, unit: str, initial: int = 0) -> tqd
     In a log file (no terminal) a bar that redraws is noise: there it prints a line every 10 s.
     """
     live = sys.stderr.isatty()
-    return tqdm(
+    return _Bar(
         total=total,
         desc=what,
         unit=f" {unit}",
@@ -39,6 +40,17 @@ def progress(items: Iterable[T], what: str, unit: str, total: int | None = None)
         for item in items:
             yield item
             shown.update()
+
+
+class _Bar(tqdm):
+    """tqdm by a clock that never jumps: with the wall's, rates would turn negative with it."""
+
+    @property
+    def _time(self) -> Callable[[], float]:
+        return time.monotonic
+
+    @_time.setter
+    def _time(self, _wall: Callable[[], float]) -> None: ...
 
 
 class _Lines:

@@ -303,7 +303,10 @@ class Run(Ending):
         self._ended = True
         self.flush()
         with self._mishaps("the end of the run"):
-            self._client.set_terminated(self.run_id, status=status, end_time=at)
+            # A clock that went back must not leave a run that ends before it begins.
+            begun = self._client.get_run(self.run_id).info.start_time
+            end_time = max(at or _now(), begun)
+            self._client.set_terminated(self.run_id, status=status, end_time=end_time)
         if self._buffer:
             logger.warning("MLflow: %d metric values could not be written", len(self._buffer))
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from pipeline.errors import PipelineError
+from pipeline.plain_yaml import no_key_twice
 
 NOT_REGULAR = "not a regular file"  # of the error that says so
 _DEEPEST = 64  # levels of a JSON file that is read
@@ -189,7 +190,7 @@ def read_json(path: Path, most: int = 64 << 20) -> dict[str, Any]:
         ValueError: it is no JSON object in UTF-8, names a key twice, or is nested too deeply.
     """
     try:
-        value = json.loads(read_bounded(path, most).decode(), object_pairs_hook=_unlike)
+        value = json.loads(read_bounded(path, most).decode(), object_pairs_hook=no_key_twice)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
@@ -205,13 +206,6 @@ def read_json(path: Path, most: int = 64 << 20) -> dict[str, Any]:
     if inner:
         raise ValueError(f"nested more than {_DEEPEST} levels deep")
     return value
-
-
-def _unlike(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key is given twice")
-    return found
 
 
 def write_text(path: Path, text: str) -> None:

@@ -64,7 +64,7 @@ def test_every_way_to_write_a_float_is_that_float(file: Path, text: str) -> None
         ("train.lr.x=1", "train.lr.x: lr is a value, not a section"),
         ("resize.size=65", "resize.size: got 65, expected a multiple of 8"),
         ("train.net.attention=[7]", "train.net.attention: got 7, but the net works at 16, 8"),
-        ("train.net.multipliers=[]", "train.net.multipliers: got an empty list"),
+        ("train.net.multipliers=[]", "train.net.multipliers: got 0 levels"),
         ("train.decay=1", "train.warmup + train.decay: got 0.02 + 1"),
         ("dedupe.near_distance=20", "dedupe.loose_distance: got 10, expected at least"),
         ("scrape.sources={}", "scrape.sources: got none"),

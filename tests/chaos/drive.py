@@ -86,10 +86,12 @@ class Queue(Repro):
     """``dvc exp run --queue`` and a worker."""
 
     name = "queue"
+    times = 0
 
     def launch(self) -> None:
         self.project.dvc("queue", "remove", "--all")
-        self.project.dvc("exp", "run", "--queue", "-S", "seed=1", "-n", "queued", "-f")
+        self.times += 1  # a name of its own: one that a late kill did not hit is complete
+        self.project.dvc("exp", "run", "--queue", "-S", "seed=1", "-n", f"queued{self.times}")
         # Not by `dvc`, which waits for whoever has its output: the worker has.
         self.process = self.project.start("dvc", "queue", "start")
         wait_for(lambda: self._at_work() or self.completed(), "the worker", LIMIT)
@@ -110,7 +112,7 @@ class Queue(Repro):
 
     def strike(self, moment: Moment, stage: psutil.Process | None) -> None:
         if moment.target == "task":
-            self.project.dvc("queue", "kill", "queued", code=None)
+            self.project.dvc("queue", "kill", f"queued{self.times}", code=None)
             return
         number = getattr(signal, f"SIG{moment.signal}")
         workers = named(self.scratch, "queue-worker")

@@ -49,7 +49,7 @@ def test_killed_a_few_times_it_ends_as_if_nothing_had_been(
     project = fresh(clean, scratch / "r")
     struck = disturb(project, "repro", 6, dice)
     print(table(struck))
-    check(project, {"0": template.project})
+    check(project, {"0": template.project}, len(struck))
 
 
 @pytest.mark.chaos
@@ -68,8 +68,9 @@ def test_killed_a_hundred_times_it_ends_as_if_nothing_had_been(
         driver = list(DRIVERS)[rounds % len(DRIVERS)]
         project = fresh(clean, scratch / f"r{rounds}")
         count = min(ROUND, wanted - len(struck))
-        struck += disturb(project, driver, count, dice)
-        check(project, undisturbed)
+        hit = disturb(project, driver, count, dice)
+        check(project, undisturbed, len(hit))
+        struck += hit
         shutil.rmtree(project.root.parent)
         rounds += 1
         say(request, f"{len(struck)} of {wanted} moments, {rounds} pipelines ended")
@@ -107,7 +108,7 @@ def disturb(project: Project, driver: str, count: int, dice: random.Random) -> l
     return [one for one in struck if one]
 
 
-def check(project: Project, undisturbed: dict[str, Project]) -> None:
+def check(project: Project, undisturbed: dict[str, Project], kills: int) -> None:
     """Everything that is promised after ``disturb``; ``undisturbed`` by the value of ``seed``."""
     scratch = project.root.parent
     all_gone(scratch)
@@ -117,18 +118,20 @@ def check(project: Project, undisturbed: dict[str, Project]) -> None:
     project.pipeline("deliver")
     states = {run.info.run_name: run.info.status for run in project.runs()}
     assert "RUNNING" not in states.values(), f"{states}\n{doctor}"
-    runs = project.runs()
-    assert len(runs) == 1, runs  # however often it was stopped
-    [run] = runs
-    assert run.info.status == "FINISHED"
+    # One, however often it was stopped; and one more for each kill that came when a training was
+    # complete and DVC had not noted it yet. None is ever left in the middle.
+    *complete, run = project.runs()
+    assert len(complete) <= kills
     wanted = undisturbed[run.data.params["seed"]]
+    for one in (*complete, run):
+        assert one.info.status == "FINISHED"
+        assert curve(project, one) == curve(wanted, wanted.runs()[-1])
     mine, theirs = results(project), results(wanted)
     assert mine.keys() == theirs.keys()
     assert not [name for name in mine if mine[name] != theirs[name]]
     assert recorded(project) == recorded(wanted)
     assert not damaged_objects(project)
     assert not (found := doubled(project)), found
-    assert curve(project, run) == curve(wanted, wanted.runs()[-1])
     assert not (found := litter(project, scratch)), found
     assert project.git("stash", "list") == ""
 
@@ -142,7 +145,7 @@ on {os.cpu_count()} cores ({platform.machine()}, Python {platform.python_version
 
 After its last moment each pipeline was ended by `dvc repro`. Then every file of `data/`, `models/`
 and `reports/` had the bytes of an undisturbed run (but for `models/run.json`, and the ids in
-`reports/index.html`), DVC's cache was sound, MLflow had one run, FINISHED, with each step once, and
+`reports/index.html`), DVC's cache was sound, MLflow's runs were FINISHED and whole, with each step once, and
 no process or temporary file was left.
 
 Rows: the stage that ran when the signal was sent; "between": none did.
