@@ -74,6 +74,9 @@ class Repro:
         assert self.process is not None
         self.process.wait(LIMIT)
 
+    def complete(self) -> None:
+        """What `dvc repro` would not go on with."""
+
 
 class ExpRun(Repro):
     """``dvc exp run`` in the workspace."""
@@ -125,6 +128,13 @@ class Queue(Repro):
     def wait(self) -> None:
         """Until nothing of the queue runs; a task without its worker goes on to its end."""
         wait_for(lambda: not self._at_work(), "the end of the queue's processes", LIMIT)
+
+    def complete(self) -> None:
+        """The experiment, queued once more and taken as the workspace."""
+        while not self.completed():
+            self.launch()
+            self.wait()
+        self.project.dvc("exp", "apply", f"queued{self.times}")
 
     def _at_work(self) -> list[psutil.Process]:
         return [one for word in ("queue-worker", "exec-run") for one in named(self.scratch, word)]

@@ -104,6 +104,7 @@ def disturb(project: Project, driver: str, count: int, dice: random.Random) -> l
     """Kill it ``count`` times (fewer where a moment came too late), then let it end."""
     run = DRIVERS[driver](project, project.root.parent)
     struck = [strike(run, moment) for moment in plan(driver, count, dice)]
+    run.complete()
     finish(project, project.root.parent)
     return [one for one in struck if one]
 
@@ -145,8 +146,8 @@ on {os.cpu_count()} cores ({platform.machine()}, Python {platform.python_version
 
 After its last moment each pipeline was ended by `dvc repro`. Then every file of `data/`, `models/`
 and `reports/` had the bytes of an undisturbed run (but for `models/run.json`, and the ids in
-`reports/index.html`), DVC's cache was sound, MLflow's runs were FINISHED and whole, with each step once, and
-no process or temporary file was left.
+`reports/index.html`), DVC's cache was sound, MLflow's runs were FINISHED and whole, with each step
+once, and no process or temporary file was left.
 
 Rows: the stage that ran when the signal was sent; "between": none did.
 
