@@ -151,4 +151,4 @@ def test_make_offers_the_two_commands_of_the_readme() -> None:
         env=os.environ,
     )
     targets = [line.split()[1] for line in done.stdout.splitlines()]
-    assert targets == ["help", "demo", "test", "lint", "bench", "setup", "clean"]
+    assert targets == ["help", "demo", "test", "chaos", "lint", "bench", "setup", "clean"]

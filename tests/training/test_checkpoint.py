@@ -108,7 +108,7 @@ checkpoints.save(48, State({"net/w": torch.ones(16)}, {"nimg": 48}))
 
 
 @pytest.mark.parametrize(
-    ("where", "newest"), [("half", 16), ("before the rename", 16), ("in the tidying", 32)]
+    ("where", "newest"), [("half", 16), ("before the rename", 16), ("in the tidying", 48)]
 )
 def test_a_writer_killed_in_the_middle_of_its_work_leaves_a_sound_state(tmp_path, where, newest):
     assert run_program(KILLED, tmp_path, where).returncode == -signal.SIGKILL
