@@ -68,7 +68,7 @@ def refused(error: OSError) -> str:
     why = error.strerror or str(error)
     if error.errno in _FULL:
         return (
-            f"{where}: cannot be written ({why}, {room(Path(where))}): make room, as "
+            f"{where}: cannot be written ({why}, {_room(Path(where))}): make room, as "
             "`dvc gc -w` does, and run the same command again"
         )
     if error.errno in _FORBIDDEN:
@@ -83,7 +83,7 @@ def refused(error: OSError) -> str:
     return f"{where}: cannot be written or read ({why})"
 
 
-def room(path: Path) -> str:
+def _room(path: Path) -> str:
     """What is left where ``path`` is, or would be."""
     place = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
     return f"{shutil.disk_usage(place).free / 1e6:.1f} MB free"

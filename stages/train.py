@@ -152,13 +152,11 @@ def open_run(
     params: Params, space: Workspace, folder: Path, dataset: Dataset, identity: str
 ) -> recording.Record:
     """The record of this training: the one its state names, or a new one."""
-    note = folder / "run.json"
     known = name_in(read_run(folder), "spool") or spool.new_name()
     # Before there is a run: killed in between, the next start goes on with it.
-    workspace.write_json(note, {"spool": known})
+    workspace.write_json(folder / "run.json", {"spool": known})
     tags = {"stage": "train", "data.digest": dataset.digest, "train.fingerprint": identity}
     record = recording.open_record(space, params, name=known, tags=tags)
-    workspace.write_json(note, record.reference() | {"spool": known})
     record.log_dataset("dataset", dataset.digest[:32], "data/dataset")
     return record
 

@@ -88,6 +88,15 @@ def _die_writing(path: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def test_a_link_in_the_place_of_what_is_written_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("not yours")
+    (tmp_path / ".file.tmp").symlink_to(tmp_path / "elsewhere")
+    write_text(tmp_path / "file", "new")
+    assert (tmp_path / "elsewhere").read_text() == "not yours"
+    assert (tmp_path / "file").read_text() == "new" and not (tmp_path / "file").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "file"]
+
+
 def test_two_writers_at_once_do_not_mix_and_leave_nothing(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     with atomic_write(path, "w") as slow:

@@ -9,13 +9,14 @@ Several checkouts may write at once (WAL): rows only repeat what the store alrea
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import astuple
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.errors import PipelineError, room
+from pipeline.errors import PipelineError, refused
 from pipeline.raw import Content
 from pipeline.scraping.download import Result
 from pipeline.scraping.frontier import Failure
@@ -48,8 +49,7 @@ def unusable(path: Path, error: sqlite3.Error) -> str:
     """Why the ledger cannot be used, and what to do, in one line."""
     number = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest tells variants apart
     if number in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
-        mend = "make room, as `dvc gc -w` does, and run the same command again"
-        return f"{path}: cannot be written ({error}, {room(path)}): {mend}"
+        return refused(OSError(errno.ENOSPC, str(error), str(path)))
     if number in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         mend = "give this user the right to it and run the same command again"
         return f"{path}: cannot be written ({error}): {mend}"
