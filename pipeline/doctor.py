@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.metadata
 import platform
@@ -12,12 +11,19 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from pipeline import params as schema
+from pipeline.doctor_dvc import (
+    check_copies,
+    check_notes,
+    check_objects,
+    check_queue,
+    params_missing,
+)
 from pipeline.errors import PipelineError
+from pipeline.findings import Finding, bad, few, ok, warn
 from pipeline.workspace import Workspace
 
 OLDEST_PYTHON = (3, 11)
@@ -26,37 +32,16 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 DRIVER = "chromedriver"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What a check found: ``ok``, ``warn`` (works, but) or ``bad`` (will not work)."""
-
-    subject: str
-    level: str
-    text: str
-    mend: str = ""
-
-
 def examine(workspace: Workspace, fix: bool = False, deep: bool = False) -> Iterator[Finding]:
     """Every finding, in order. ``fix`` mends the store after a move, ends runs of the dead,
-    removes what they left and drops damaged objects; ``deep`` reads DVC's whole cache for these."""
+    removes what they left and drops damaged notes and objects; ``deep`` reads DVC's whole cache for
+    the latter."""
     for subject, check in (CHECKS | DEEP if deep else CHECKS).items():
         try:
             found = check(workspace, fix)
         except PipelineError as error:
             found = Finding("", "bad", str(error))
         yield Finding(subject, found.level, found.text, found.mend)
-
-
-def ok(text: str) -> Finding:
-    return Finding("", "ok", text)
-
-
-def warn(text: str, mend: str) -> Finding:
-    return Finding("", "warn", text, mend)
-
-
-def bad(text: str, mend: str) -> Finding:
-    return Finding("", "bad", text, mend)
 
 
 # --------------------------------------------------------------------------- Python and packages
@@ -89,15 +74,10 @@ def check_packages(workspace: Workspace, _fix: bool) -> Finding:
         if have.partition("+")[0] != version:
             other.append(f"{name} {have} (locked {version})")
     if missing:
-        return bad(f"missing: {_few(missing)}", "pip install -r requirements.lock")
+        return bad(f"missing: {few(missing)}", "pip install -r requirements.lock")
     if other:
-        return warn(f"not as locked: {_few(other)}", "pip install -r requirements.lock")
+        return warn(f"not as locked: {few(other)}", "pip install -r requirements.lock")
     return ok("as in requirements.lock")
-
-
-def _few(names: list[str], most: int = 4) -> str:
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
 
 
 def check_torch(_workspace: Workspace, _fix: bool) -> Finding:
@@ -213,6 +193,9 @@ def check_params(workspace: Workspace, _fix: bool) -> Finding:
         schema.load(workspace.params)
     except PipelineError as error:
         return bad(str(error), "`pipeline params` lists what is allowed")
+    if missing := params_missing(workspace):
+        # The pipeline has a default for each; DVC wants to see what its stages depend on.
+        return bad(f"no {few(missing)}, which dvc.yaml names", "git checkout params.yaml")
     return ok("every value is allowed")
 
 
@@ -229,8 +212,8 @@ def check_moved(workspace: Workspace, fix: bool) -> Finding:
     if not places:
         return ok("inside this repository")
     if fix:
-        return ok(f"mended: moved here from {_few(places)}")
-    return bad(f"the store still points to {_few(places)}", "pipeline doctor --fix")
+        return ok(f"mended: moved here from {few(places)}")
+    return bad(f"the store still points to {few(places)}", "pipeline doctor --fix")
 
 
 _SERVER = "start that server, or unset MLFLOW_TRACKING_URI; until then runs wait in .cache/spool"
@@ -264,22 +247,8 @@ def check_zombies(workspace: Workspace, fix: bool) -> Finding:
     if not found:
         return ok("none")
     if fix:
-        return ok(f"marked KILLED: {_few(found)}")
-    return warn(f"RUNNING, but their process is gone: {_few(found)}", "pipeline doctor --fix")
-
-
-def check_queue(workspace: Workspace, _fix: bool) -> Finding:
-    """Does DVC wait for experiments that were killed?"""
-    from pipeline.queued import killed
-
-    found = list(killed(workspace))
-    if not found:
-        return ok("none")
-    names = _few([experiment.name for experiment in found])
-    return warn(
-        f"Running for DVC, but their process is gone: {names}",
-        "; ".join(experiment.again for experiment in found),
-    )
+        return ok(f"marked KILLED: {few(found)}")
+    return warn(f"RUNNING, but their process is gone: {few(found)}", "pipeline doctor --fix")
 
 
 def check_spool(workspace: Workspace, _fix: bool) -> Finding:
@@ -293,36 +262,7 @@ def check_spool(workspace: Workspace, _fix: bool) -> Finding:
     ]
     if not waiting:
         return ok("every run is delivered")
-    return warn(f"not in MLflow yet: {_few([path.name for path in waiting])}", "pipeline deliver")
-
-
-def check_copies(workspace: Workspace, fix: bool) -> Finding:
-    """Checkouts that DVC made for queued or ``--temp`` experiments and, killed, did not remove."""
-    folder = workspace.shared / ".dvc" / "tmp" / "exps"
-    copies = sorted([*folder.glob("tmp*"), *folder.glob("standalone/tmp*")])
-    if not copies:
-        return ok("none left behind")
-    if _dvc_works(workspace.shared):
-        return ok(f"{len(copies)}, and DVC is at work here")
-    text = f"a killed DVC left {_few([copy.name for copy in copies])} in {folder}"
-    if not fix:
-        return warn(text, "pipeline doctor --fix")
-    for copy in copies:
-        shutil.rmtree(copy, ignore_errors=True)
-    return ok(f"mended: {text}")
-
-
-def _dvc_works(root: Path) -> bool:
-    """Whether a process runs DVC, or a stage, in or below ``root``."""
-    import psutil  # which comes with DVC
-
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            words = process.cmdline()
-            dvc = any(Path(word).name == "dvc" for word in words[:3]) or "stages." in str(words[:3])
-            if dvc and Path(process.cwd()).is_relative_to(root):
-                return True
-    return False
+    return warn(f"not in MLflow yet: {few([path.name for path in waiting])}", "pipeline deliver")
 
 
 def check_disk(workspace: Workspace, _fix: bool) -> Finding:
@@ -335,25 +275,6 @@ def check_disk(workspace: Workspace, _fix: bool) -> Finding:
     return ok(text)
 
 
-def check_objects(workspace: Workspace, fix: bool) -> Finding:
-    """Is every object in DVC's cache what its name says? DVC itself does not look."""
-    from pipeline import dvc_cache
-
-    cache = dvc_cache.cache_folder(workspace)
-    found = dvc_cache.damaged(workspace, cache)
-    if not found:
-        return ok(f"{len(dvc_cache.objects(cache)):,} objects are sound")
-    names = _few([str(item) for item in found])
-    if fix:
-        for item in found:
-            item.path.unlink()
-        return warn(f"dropped, for they were damaged: {names}", "`dvc repro` makes them again")
-    return bad(
-        f"damaged in {cache}: {names}",
-        "pipeline doctor --deep --fix, then `dvc repro` or `dvc pull`",
-    )
-
-
 CHECKS: dict[str, Callable[[Workspace, bool], Finding]] = {
     "Python": check_python,
     "packages": check_packages,
@@ -362,6 +283,7 @@ CHECKS: dict[str, Callable[[Workspace, bool], Finding]] = {
     "browser": check_browser,
     "git": check_git,
     "DVC": check_dvc,
+    "DVC's notes": check_notes,
     "params.yaml": check_params,
     "artifacts": check_moved,
     "MLflow store": check_store,

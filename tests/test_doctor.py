@@ -13,7 +13,8 @@ import pytest
 from local_store import start_run
 
 from pipeline import doctor
-from pipeline.doctor import CHECKS, Finding, examine
+from pipeline.doctor import CHECKS, examine
+from pipeline.findings import Finding
 from pipeline.spool import Journal
 from pipeline.workspace import Workspace
 
@@ -23,7 +24,7 @@ REPOSITORY = Path(__file__).parents[1]
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    for name in ("params.yaml", "requirements.lock"):
+    for name in ("params.yaml", "dvc.yaml", "requirements.lock"):
         shutil.copy(REPOSITORY / name, tmp_path)
     return Workspace(tmp_path, tmp_path)
 
@@ -198,23 +199,3 @@ def test_a_disk_that_fills_up_is_named_early(
     usage = type("Usage", (), {"free": int(gigabytes * 1e9)})
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     assert look("disk", workspace).level == level
-
-
-def test_checkouts_of_a_killed_queue_are_named_and_removed_unless_dvc_works(
-    workspace: Workspace,
-) -> None:
-    folder = workspace.shared / ".dvc" / "tmp" / "exps"
-    assert look("experiments", workspace).level == "ok"
-    for name in ("tmp1", "standalone/tmp2", "celery", "run"):
-        (folder / name).mkdir(parents=True)
-    found = look("experiments", workspace)
-    assert found.level == "warn" and "tmp2, tmp1" in found.text and "--fix" in found.mend
-    dvc = workspace.here / "dvc"
-    dvc.write_text("read line\n")
-    with subprocess.Popen(["sh", str(dvc)], stdin=subprocess.PIPE, cwd=folder / "tmp1") as working:
-        assert look("experiments", workspace, fix=True).level == "ok"
-        assert (folder / "tmp1").is_dir()
-        working.kill()
-    assert look("experiments", workspace, fix=True).level == "ok"
-    left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-    assert left == ["celery", "run", "standalone"]

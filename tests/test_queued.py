@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from dvc.cli.parser import get_main_parser
 
-from pipeline.doctor import check_queue
+from pipeline.doctor_dvc import check_queue
 from pipeline.knobs import set_in_text
 from pipeline.queued import RUNS, killed
 from pipeline.workspace import Workspace

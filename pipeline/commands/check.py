@@ -17,7 +17,8 @@ COLOURS = {"ok": "green", "warn": "yellow", "bad": "red"}
 @click.option(
     "--fix",
     is_flag=True,
-    help="Mend what can be mended here: moved store, dead runs, damaged objects.",
+    help="Mend what can be mended here: moved store, dead runs, notes of a killed DVC; with --deep "
+    "damaged objects.",
 )
 @click.option("--deep", is_flag=True, help="Read all of DVC's cache to find damaged objects.")
 def doctor(fix: bool, deep: bool) -> None:

@@ -16,6 +16,8 @@ from moments import STAGES, Moment, Struck
 from processes import named, processes_of, running_stages, seconds_of
 
 LIMIT = 900  # seconds for anything; the machine may be busy
+# What DVC says of a note that it was killed in the middle of.
+CUT_SHORT = ("JSON structure is corrupted", "dvc.lock' is invalid", "dvc.lock' validation failed")
 
 
 class Repro:
@@ -165,12 +167,17 @@ def started(driver: Repro) -> bool:
 
 
 def refused(driver: Repro) -> bool:
-    """Whether it ended because a stage of an earlier start is at work; if so, wait for that one."""
+    """Whether it ended because of an earlier start: its stage is still at work, and is waited for,
+    or DVC was killed while it wrote one of its notes, and the doctor mends it."""
     if not driver.ended() or driver.completed():
         return False
-    assert "is already running (process" in driver.said(), driver.said()
+    said = driver.said()
+    cut = any(words in said for words in CUT_SHORT)
+    assert cut or "is already running (process" in said, said
     driver.refusals += 1
     wait_for(lambda: not driver.left(), "the earlier stage", LIMIT)
+    if cut:
+        assert "mended: cut short" in driver.project.pipeline("doctor", "--fix", code=None)
     return True
 
 
