@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -40,6 +41,18 @@ def progress(items: Iterable[T], what: str, unit: str, total: int | None = None)
         for item in items:
             yield item
             shown.update()
+
+
+@contextmanager
+def parts(what: str) -> Iterator[Callable[[str], None]]:
+    """A bar for work of unequal parts, and what tells it which one begins."""
+    with bar(None, what, "parts") as shown:
+
+        def tell(part: str) -> None:
+            shown.update()
+            shown.set_postfix_str(part, refresh=sys.stderr.isatty())
+
+        yield tell
 
 
 class _Bar(tqdm):

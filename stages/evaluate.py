@@ -60,15 +60,19 @@ def run(params: Params, space: Workspace) -> dict[str, Any]:
     samples = Pictures(images[plan.measured], plan.labels[plan.measured])
     train, held_out = split(dataset)
     print(f"measuring {len(samples):,} samples against {len(train):,} pictures", flush=True)
-    start = time.monotonic()
-    local = feature_net(space, dataset, train)
-    trained = time.monotonic() - start
-    result = evaluate(samples, train, held_out, dataset.classes, chosen.seed, local, others)
+    with progress.parts("measure") as tell:
+        tell("feature net")
+        start = time.monotonic()
+        local = feature_net(space, dataset, train)
+        trained = time.monotonic() - start
+        labelled = samples, train, held_out
+        result = evaluate(*labelled, dataset.classes, chosen.seed, local, others, tell)
+        tell("noise")
+        noise = primary_noise(chosen, samples, train, len(dataset.classes), local)
     if others and (note := small_sample_note(len(samples), len(train))):
         print(note, file=sys.stderr, flush=True)
     result.seconds["feature net"] += trained
     print(costs(result.seconds), flush=True)
-    noise = primary_noise(chosen, samples, train, len(dataset.classes), local)
     figures = result.to_json() | noise
 
     workspace.write_json(space.reports / "metrics.json", figures)

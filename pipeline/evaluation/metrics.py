@@ -51,14 +51,17 @@ class Pictures:
 
 
 class Costs:
-    """Seconds spent, by name."""
+    """Seconds spent, by name. ``on_part`` hears each name when its work begins."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_part: Callable[[str], object] | None = None) -> None:
         self.seconds: dict[str, float] = {}
+        self.on_part = on_part
 
     @contextmanager
     def of(self, name: str) -> Iterator[None]:
         """Add the time of the block to ``name``."""
+        if self.on_part:
+            self.on_part(name)
         start = time.perf_counter()
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
@@ -91,6 +94,7 @@ def evaluate(
     seed: int = 0,
     features: LocalFeatures | None = None,
     others: Mapping[str, Extract] | None = None,
+    on_part: Callable[[str], object] | None = None,
 ) -> Evaluation:
     """Measure ``samples`` against ``train``, and ``held_out`` the same way, the same by seed.
 
@@ -98,8 +102,9 @@ def evaluate(
         features: the frozen net; by default it is trained on ``train`` first.
         others: adds the metrics on the features of these nets, by what ends the metrics' names:
             nothing for Inception.
+        on_part: is told what is measured next.
     """
-    costs = Costs()
+    costs = Costs(on_part)
     held_out = held_out.some(MOST_HELD_OUT, seed)
     with costs.of("breed_accuracy"):
         classifier = BreedClassifier.fit(train.images, train.labels, len(classes), seed)

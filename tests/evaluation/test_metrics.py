@@ -22,13 +22,16 @@ def parts(train, fresh) -> dict[str, Pictures]:
 
 
 @pytest.fixture(scope="module")
-def measure(parts):
+def local(parts) -> LocalFeatures:
+    return LocalFeatures.fit(parts["train"].images, parts["train"].labels, len(CLASSES))
+
+
+@pytest.fixture(scope="module")
+def measure(parts, local):
     """Samples to figures, with one feature net for all."""
-    train = parts["train"]
-    local = LocalFeatures.fit(train.images, train.labels, len(CLASSES))
 
     def call(samples: Pictures, held_out: Pictures = parts["held_out"]) -> Evaluation:
-        return evaluate(samples, train, held_out, CLASSES, features=local)
+        return evaluate(samples, parts["train"], held_out, CLASSES, features=local)
 
     return call
 
@@ -44,6 +47,13 @@ def test_every_metric_comes_with_the_same_of_held_out_pictures_and_with_counts(g
         assert (metric.name + FLOOR in good.figures) is not metric.weights
     counts = {name: good.figures[f"n_{name}"] for name in ("samples", "train", "held_out")}
     assert counts == {"samples": 120, "train": 200, "held_out": 40}
+
+
+def test_each_part_is_told_before_its_cost_is_known(parts, local):
+    sides = parts["fresh"], parts["train"], parts["held_out"]
+    told: list[str] = []
+    found = evaluate(*sides, CLASSES, features=local, on_part=told.append)
+    assert list(dict.fromkeys(told)) == list(found.seconds)
 
 
 def test_a_perfect_generator_reaches_the_floor(good):
