@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
+from pipeline import sockets
 from pipeline.errors import Interrupted, run_cleanly
 
 WATCH_SECONDS = 1.0
@@ -84,6 +85,7 @@ def run_stage(main: Callable[[], None]) -> None:
     """
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    sockets.sweep()
     if os.environ.get("DVC_STAGE"):
         threading.Thread(target=_watch, args=(STARTED_BY,), daemon=True).start()
     run_cleanly(main)

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from pipeline import sockets
 from pipeline.progress import bar
 
 MOST_MEMORY = 4 << 30  # bytes a worker may fill; the largest picture allowed takes a quarter
@@ -128,6 +129,7 @@ def _one_by_one(
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
+    sockets.prepare()
     # A fork of a process with threads (progress bars, servers, BLAS) can hang on a lock for ever.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["pipeline.pool", "PIL.Image", "numpy"])
