@@ -104,20 +104,36 @@ def nearest_by_pixels(
     """
     neighbours = min(neighbours, max(2, len(train) // 8), len(train))
     parts = []
-    for rows in row_blocks(len(queries), len(train), _BLOCK):
-        block = queries[rows]
-        plain, mirror = _squares(block, train), _squares(block[:, :, ::-1], train)
-        index, _, mirrored = least(plain, mirror)
+    for start in range(0, len(queries), _BLOCK):
+        block = queries[start : start + _BLOCK]
+        index, mirrored, nearest = _least_squares(block, train, neighbours)
         # The matrix product loses the last digits, which is all a copy's distance consists of.
         turned = np.where(mirrored[:, None, None, None], block[:, :, ::-1], block)
         gap = turned.astype(np.float32) - train[index]
         distance = np.sqrt(np.square(gap).mean(axis=(1, 2, 3), dtype=np.float64))
-        both = np.minimum(plain, mirror)
-        nearest = np.sqrt(np.partition(both, neighbours - 1, axis=1)[:, :neighbours])
-        ratio = np.minimum(distance / np.maximum(nearest.mean(axis=1), 1e-9), 1)
+        ratio = np.minimum(distance / np.maximum(np.sqrt(nearest).mean(axis=1), 1e-9), 1)
         parts.append((index, distance, mirrored, ratio))
     *columns, ratios = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Nearest(*columns), ratios
+
+
+def _least_squares(
+    block: np.ndarray, train: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each query the nearest training picture, whether mirrored, and the ``count`` least mean
+    squares (float32 N×count, ascending). No table of all distances exists: each part of the
+    training set is unpacked once for all queries of the block."""
+    both = np.concatenate([_centred(block), _centred(block[:, :, ::-1])])
+    best, mirrored = np.zeros(len(block), np.int64), np.zeros(len(block), bool)
+    least_of = np.full((len(block), count), np.inf, np.float32)
+    for start in range(0, len(train), _BLOCK):
+        tables = np.split(_mean_squares(both, _centred(train[start : start + _BLOCK])), 2)
+        index, squares, turned = least(*tables)
+        nearer = squares < least_of[:, 0]
+        best[nearer], mirrored[nearer] = start + index[nearer], turned[nearer]
+        merged = np.concatenate([least_of, np.minimum(*tables)], axis=1)
+        least_of = np.sort(np.partition(merged, count - 1, axis=1)[:, :count], axis=1)
+    return best, mirrored, least_of
 
 
 def nearest_few(
@@ -156,15 +172,14 @@ def least(plain: np.ndarray, mirror: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Mean squared differences of uint8 pictures: float32 N×M, by blocks of matrix products."""
-    a_flat = _centred(a)
-    a_norm = np.square(a_flat).sum(axis=1)
-    result = np.empty((len(a), len(b)), np.float32)
-    for start in range(0, len(b), _BLOCK):
-        b_flat = _centred(b[start : start + _BLOCK])
-        product = a_flat @ b_flat.T
-        squares = a_norm[:, None] + np.square(b_flat).sum(axis=1) - 2 * product
-        result[:, start : start + _BLOCK] = np.maximum(squares, 0) / a_flat.shape[1]
-    return result
+    flat = _centred(a)
+    blocks = (b[start : start + _BLOCK] for start in range(0, len(b), _BLOCK))
+    return np.concatenate([_mean_squares(flat, _centred(block)) for block in blocks], axis=1)
+
+
+def _mean_squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    norms = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1)
+    return np.maximum(norms - 2 * (a @ b.T), 0) / a.shape[1]
 
 
 def _centred(images: np.ndarray) -> np.ndarray:
