@@ -17,6 +17,9 @@ from pipeline.cleaning import hashing
 _ROUNDS = 7
 _BATCH = 256
 _PAIRS = 65_536  # thumbnails gathered at once: 64 MB a side
+# A pair that correlates less after these rounds is given up. Of 1,085 crops of photos that were
+# made to fit (0.93), by 3 to 15 %, the worst had reached 0.69, 0.84 and 0.92 by then.
+_HOPELESS = {1: 0.55, 2: 0.7, 3: 0.85}
 _STEP = 0.04  # longest move at once, as a share of the picture
 _RIDGE = 1e-5
 _TINY = 1e-9 * np.eye(5)  # for a picture of one colour, which no fit can use
@@ -48,36 +51,49 @@ def correlate_at(a: np.ndarray, i: np.ndarray, b: np.ndarray, j: np.ndarray) -> 
 
 
 def aligned(
-    middles: np.ndarray, which: np.ndarray, boxes: np.ndarray, thumbs: np.ndarray
+    middles: np.ndarray,
+    which: np.ndarray,
+    boxes: np.ndarray,
+    thumbs: np.ndarray,
+    sought: np.ndarray,
+    mirrored: np.ndarray,
 ) -> np.ndarray:
-    """The best correlation of each of M pairs, in [-1, 1].
+    """The best correlation of each of M pairs, in [-1, 1]; so far, where one is given up.
 
     Args:
         middles: N x 64 x 64 pictures.
         which: for each pair the one of them that is looked into.
         boxes: M x 4, where to begin: left, top, width, height as shares of that picture.
-        thumbs: M x 32 x 32, what is looked for in it.
+        thumbs: K x 32 x 32 pictures.
+        sought: for each pair the one of those that is looked for.
+        mirrored: M, whether it is looked for mirrored.
     """
     best = np.empty(len(which))
     for start in range(0, len(which), _BATCH):
+        # Gathered for a batch only: unlike pairs are many more than pictures.
         some = slice(start, start + _BATCH)
-        best[some] = _align(
-            middles[which[some]].astype(np.float32),
-            boxes[some].astype(np.float64),
-            thumbs[some].astype(np.float32),
-        )
+        turned = mirrored[some]
+        seen = thumbs[sought[some]].astype(np.float32)
+        seen[turned] = seen[turned][:, :, ::-1]
+        middle = middles[which[some]].astype(np.float32)
+        best[some] = _align(middle, boxes[some].astype(np.float64), seen)
     return best
 
 
 def _align(middles: np.ndarray, boxes: np.ndarray, thumbs: np.ndarray) -> np.ndarray:
     best = np.full(len(boxes), -1.0)
+    left = np.arange(len(boxes))
     for turn in range(_ROUNDS):
         across = hashing.weights(boxes[:, 0], boxes[:, 2])
         down = hashing.weights(boxes[:, 1], boxes[:, 3])
         views = down @ middles @ across.transpose(0, 2, 1)
-        best = np.maximum(best, correlate(views, thumbs))
-        if turn < _ROUNDS - 1:
-            boxes = _inside(boxes + _move(views, thumbs, boxes))
+        best[left] = np.maximum(best[left], correlate(views, thumbs))
+        hope = best[left] >= _HOPELESS.get(turn, -1)
+        if turn == _ROUNDS - 1 or not hope.any():
+            break
+        left, boxes, middles = left[hope], boxes[hope], middles[hope]
+        views, thumbs = views[hope], thumbs[hope]
+        boxes = _inside(boxes + _move(views, thumbs, boxes))
     return best
 
 

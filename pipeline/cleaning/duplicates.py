@@ -176,9 +176,7 @@ def _parts(looks: Looks, targets: _Targets, known: np.ndarray, rules: Rules) -> 
     best = order[first]
     windows = [(w.left, w.top, w.side, w.side) for w in hashing.WINDOWS]
     boxes = np.array(windows, np.float64)[kind[best]]
-    thumbs = targets.thumbs[target[best]]
-    thumbs[mirror[best]] = thumbs[mirror[best]][:, :, ::-1]
-    alike = aligned(looks.middle, part[best], boxes, thumbs)
+    alike = aligned(looks.middle, part[best], boxes, targets.thumbs, target[best], mirror[best])
     ok = alike >= rules.aligned
     best = best[ok]
     names = [
