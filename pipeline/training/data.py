@@ -14,6 +14,7 @@ from torch import Tensor
 
 AHEAD = 4  # batches read before they are asked for
 READERS = 2  # threads; copying from a memory map holds no lock of Python's
+_TURNED = 1024  # pictures whose channels are brought to the front at once
 
 Order = Callable[[int], Tensor]
 """nimg -> (b,) int64: the pictures of the step that starts there."""
@@ -137,7 +138,10 @@ def make_pictures(
     size = len(rows) * int(np.prod(images.shape[1:]))
     if resident == "never" or (resident == "auto" and size > free_memory(device) // 2):
         return Streamed(images, labels, rows, device)
-    pixels = torch.from_numpy(np.ascontiguousarray(images[rows].transpose(0, 3, 1, 2)))
+    pixels = torch.empty(len(rows), images.shape[3], *images.shape[1:3], dtype=torch.uint8)
+    for start in range(0, len(rows), _TURNED):  # some at a time: only one copy fits for sure
+        some = slice(start, start + _TURNED)
+        pixels[some] = torch.from_numpy(images[rows[some]]).permute(0, 3, 1, 2)
     return Resident(pixels.to(device), torch.from_numpy(labels).to(device))
 
 

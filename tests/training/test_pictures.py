@@ -34,7 +34,8 @@ def batches(pictures, places):
         yield images[chosen], labels
 
 
-def test_a_stream_gives_what_memory_gives(mapped):
+def test_a_stream_gives_what_memory_gives(mapped, monkeypatch):
+    monkeypatch.setattr(module, "_TURNED", 7)
     resident = make_pictures(*mapped, CPU, "always")
     streamed = make_pictures(*mapped, CPU, "never")
     assert isinstance(resident, Resident) and isinstance(streamed, Streamed)
