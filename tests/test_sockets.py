@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import sockets
+
 PROGRAM = """
 import sys, time
 from pipeline import pool
@@ -74,3 +76,19 @@ def test_what_a_killed_one_leaves_goes_with_the_next_and_the_living_keep_theirs(
     time.sleep(0.1)
     assert start(folder, 0).wait() == 0
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.timeout(20)
+def test_what_others_planted_under_such_a_name_is_neither_waited_for_nor_followed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    kept = folder.parent / "kept"
+    kept.mkdir()
+    os.mkfifo(folder / f"{sockets.PREFIX}pipe")
+    (folder / f"{sockets.PREFIX}link").symlink_to(kept)
+    (folder / f"{sockets.PREFIX}file").write_text("")
+    (folder / f"{sockets.PREFIX}dead").mkdir()
+    sockets.sweep()
+    left = sorted(path.name.removeprefix(sockets.PREFIX) for path in folder.iterdir())
+    assert left == ["file", "link", "pipe"] and kept.is_dir()
