@@ -31,23 +31,39 @@ def kid(fake: np.ndarray, real: np.ndarray, seed: int = 0) -> float:
     Args:
         fake, real: N×D and M×D, at least 2 each. ``seed`` is that of the blocks.
     """
-    if max(len(fake), len(real)) <= BLOCK:
-        return polynomial_mmd(fake, real)
+    return KidTo(real, seed)(fake)
+
+
+class KidTo:
+    """``kid`` to one set: what depends on it alone, which is most of the work, is done once."""
+
+    def __init__(self, real: np.ndarray, seed: int = 0) -> None:
+        self.real, self.seed = real, seed
+        self.blocks = _blocks(len(real), (seed, 1))
+        self.inside = [_inside(real[rows]) for rows in self.blocks]
+
+    def __call__(self, fake: np.ndarray) -> float:
+        blocks = _blocks(len(fake), (self.seed, 0))
+        inside = [_inside(fake[rows]) for rows in blocks]
+        values = []
+        for k in range(max(len(blocks), len(self.blocks))):  # a set that is one block meets all
+            mine, other = k % len(blocks), k % len(self.blocks)
+            between = _kernel(fake[blocks[mine]], self.real[self.blocks[other]]).mean()
+            values.append(inside[mine] + self.inside[other] - 2 * between)
+        return float(np.mean(values))
+
+
+def _blocks(count: int, seed: tuple[int, int]) -> list[np.ndarray]:
+    """Rows of random blocks of a set of ``count``; of a small set one block, all of it."""
+    if count <= BLOCK:
+        return [np.arange(count)]
     rng = np.random.default_rng(seed)
-    values = [
-        polynomial_mmd(*(x[rng.choice(len(x), min(len(x), BLOCK), replace=False)] for x in pair))
-        for pair in [(fake, real)] * BLOCKS
-    ]
-    return float(np.mean(values))
+    return [rng.choice(count, BLOCK, replace=False) for _ in range(BLOCKS)]
 
 
-def polynomial_mmd(fake: np.ndarray, real: np.ndarray) -> float:
-    """The unbiased estimate on one block."""
-    inside = 0.0
-    for x in (fake, real):
-        kernel = _kernel(x, x)
-        inside += (kernel.sum() - np.trace(kernel)) / (len(x) * (len(x) - 1))
-    return float(inside - 2 * _kernel(fake, real).mean())
+def _inside(x: np.ndarray) -> float:
+    kernel = _kernel(x, x)
+    return float((kernel.sum() - np.trace(kernel)) / (len(x) * (len(x) - 1)))
 
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:

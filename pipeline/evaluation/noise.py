@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.evaluation.copies import check_copies
 from pipeline.evaluation.distances import DISTANCES
 from pipeline.evaluation.diversity import diversity, uniqueness
-from pipeline.evaluation.feature_distances import kid, mind, neighbourhoods
+from pipeline.evaluation.feature_distances import KidTo, mind, neighbourhoods
 from pipeline.evaluation.metrics import LOCAL, Extract, Pictures
 from pipeline.evaluation.recognition import BreedClassifier
 
@@ -81,7 +81,8 @@ def measure_of(
 def _on_features(name: str, extract: Extract, train: Pictures, seed: int) -> Measure:
     known = extract(train.images)
     if name == "kid":
-        return lambda some: kid(extract(some.images), known, seed)
+        distance = KidTo(known, seed)
+        return lambda some: distance(extract(some.images))
     if name == "mind":
         return lambda some: mind(extract(some.images), known, seed)
     return lambda some: neighbourhoods(

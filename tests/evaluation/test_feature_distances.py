@@ -11,7 +11,6 @@ from pipeline.evaluation.feature_distances import (
     kid,
     mind,
     neighbourhoods,
-    polynomial_mmd,
     squared_distances,
 )
 
@@ -33,9 +32,7 @@ def test_kid_is_the_u_statistic_of_a_plain_loop():
 
 
 def test_kid_is_zero_on_average_for_equal_sources_at_unequal_counts():
-    values = [
-        polynomial_mmd(normal(20, seed=2 * k), normal(50, seed=2 * k + 1)) for k in range(200)
-    ]
+    values = [kid(normal(20, seed=2 * k), normal(50, seed=2 * k + 1)) for k in range(200)]
     error = np.std(values) / np.sqrt(len(values))
     assert abs(np.mean(values)) < 4 * error
 
@@ -46,6 +43,15 @@ def test_kid_of_large_sets_is_the_mean_over_blocks(monkeypatch):
     monkeypatch.setattr(module, "BLOCK", 40)
     assert kid(a, b) == pytest.approx(whole, rel=0.1)
     assert kid(a, b, seed=3) == kid(a, b, seed=3) != kid(a, b, seed=4)
+    assert kid(a, b[:30]) == pytest.approx(kid(b[:30], a), rel=0.1)
+
+
+def test_kid_to_one_set_is_kid_whatever_was_measured_before(monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 40)
+    real = normal(90)
+    distance = module.KidTo(real, seed=2)
+    for fake in (normal(120, seed=1), normal(30, seed=2), normal(31, seed=3)):
+        assert distance(fake) == kid(fake, real, seed=2)
 
 
 def test_mind_of_a_shift_is_its_square_over_the_dimensions():
