@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 from headless import chromium, show, worst_contrast
 from reports_folder import HOSTILE, MODEL, make_reports, origins
@@ -12,6 +14,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from pipeline import params as schema
+from pipeline.diffusion.sampling import Sampling
+from pipeline.report.comparison import Side, picture, write_comparison
 from pipeline.report.page import write_page
 
 pytestmark = pytest.mark.browser
@@ -128,3 +132,15 @@ def test_an_unsafe_address_is_no_link(driver: webdriver.Chrome, address: str):
             assert any(place in link for place in inside)
         else:
             assert link.startswith(known)
+
+
+def test_what_is_compared_stands_side_by_side(driver: webdriver.Chrome, tmp_path: Path):
+    grid = picture(np.zeros((8, 8, 3), np.uint8))
+    sides = [Side(name, [("seen", "320")], grid) for name in ("one", "other")]
+    path = write_comparison(tmp_path, sides, [], [], ["husky"], range(1), Sampling())
+    tops = "return [...document.images].map(i => i.getBoundingClientRect().top)"
+    show(driver, path.as_uri(), 1280)
+    beside = driver.execute_script(tops)
+    show(driver, path.as_uri(), 390)
+    below = driver.execute_script(tops)
+    assert beside[0] == beside[1] and below[0] < below[1]
