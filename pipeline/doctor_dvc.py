@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from pipeline.errors import ParamsError
@@ -49,9 +46,9 @@ def _is_json(path: Path) -> bool:
 
 def _dvc_says(root: Path) -> str:
     """Why it cannot read the pipeline, in one line; nothing if it can."""
-    command = [sys.executable, "-m", "dvc", "stage", "list", "--fail"]
-    quiet = os.environ | {"DVC_NO_ANALYTICS": "1"}  # whose process would look like DVC at work
-    done = subprocess.run(command, cwd=root, env=quiet, capture_output=True, text=True, check=False)
+    from pipeline import dvc_cache
+
+    done = dvc_cache.ask(root, "stage", "list", "--fail")
     return " ".join(done.stderr.split()) if done.returncode else ""
 
 

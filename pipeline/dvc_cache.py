@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -36,16 +37,26 @@ class Damaged:
         return ", ".join(self.outs) or f"an earlier version ({self.path.name})"
 
 
+def ask(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """What ``dvc WORDS`` answers in ``root``. It sends no statistics: the process that does would
+    outlive it, and look like DVC at work."""
+    return subprocess.run(
+        [sys.executable, "-m", "dvc", *words],
+        cwd=root,
+        env=os.environ | {"DVC_NO_ANALYTICS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def cache_folder(workspace: Workspace) -> Path:
     """Where DVC keeps objects: a user may have put it elsewhere.
 
     Raises:
         PipelineError: DVC does not say.
     """
-    command = [sys.executable, "-m", "dvc", "cache", "dir"]
-    done = subprocess.run(
-        command, cwd=workspace.shared, capture_output=True, text=True, check=False
-    )
+    done = ask(workspace.shared, "cache", "dir")
     if done.returncode:
         said = " ".join(done.stderr.split())
         raise PipelineError(f"`dvc cache dir` fails: {said}")

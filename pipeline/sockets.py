@@ -44,7 +44,11 @@ def prepare() -> None:
 
 def sweep() -> None:
     """Remove folders whose process is gone: nobody holds their lock."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    try:
+        place = Path(tempfile.gettempdir())
+    except FileNotFoundError:  # every place is full or read-only: the work will say it in a line
+        return
+    for folder in place.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError), _locked(folder):  # held, another user's, or gone
             shutil.rmtree(folder)
 

@@ -78,6 +78,16 @@ def test_what_a_killed_one_leaves_goes_with_the_next_and_the_living_keep_theirs(
     assert list(folder.iterdir()) == []
 
 
+def test_where_there_is_no_room_for_temporary_files_nothing_is_swept_and_nothing_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    sockets.sweep()
+
+
 @pytest.mark.timeout(20)
 def test_what_others_planted_under_such_a_name_is_neither_waited_for_nor_followed(
     folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -20,6 +20,7 @@ from pipeline.evaluation.catalogue import FLOOR, LOCAL
 from pipeline.evaluation.catalogue import METRICS as METRICS
 from pipeline.evaluation.copies import CopyCheck, Nearest, check_copies
 from pipeline.evaluation.diversity import diversity, uniqueness
+from pipeline.evaluation.feature_distances import KidTo
 from pipeline.evaluation.features import LocalFeatures
 from pipeline.evaluation.memorisation import TrainingFeatures
 from pipeline.evaluation.recognition import BreedClassifier
@@ -166,8 +167,10 @@ def _on_features(
         vectors = {suffix: extract(pictures.images) for suffix, pictures in sets.items()}
     count = min(len(known.plain), *map(len, vectors.values()))
     figures: dict[str, float] = {}
+    with costs.of(f"kid{kind}"):
+        to_train = KidTo(known.plain, seed)
     for suffix, fake in vectors.items():
-        found = _distances(fake, known.plain, count, seed, kind, costs)
+        found = _distances(fake, to_train, count, kind, costs)
         figures |= {f"{name}{kind}{suffix}": value for name, value in found.items()}
     with costs.of(f"memorisation{kind}"):
         nearest = {suffix: known.nearest(fake) for suffix, fake in vectors.items()}
@@ -195,14 +198,15 @@ def _of_mirrored(extract: Extract, images: np.ndarray) -> np.ndarray:
 
 
 def _distances(
-    fake: np.ndarray, real: np.ndarray, count: int, seed: int, kind: str, costs: Costs
+    fake: np.ndarray, to_train: KidTo, count: int, kind: str, costs: Costs
 ) -> dict[str, float]:
+    real, seed = to_train.real, to_train.seed
     found = {}
     if kind != LOCAL:
         with costs.of(f"fid{kind}"):
             found["fd" if kind else "fid"] = feature_distances.frechet(fake, real)
     with costs.of(f"kid{kind}"):
-        found["kid"] = feature_distances.kid(fake, real, seed)
+        found["kid"] = to_train(fake)
     with costs.of(f"mind{kind}"):
         found["mind"] = feature_distances.mind(fake, real, seed)
     with costs.of(f"neighbourhoods{kind}"):
